@@ -1,0 +1,75 @@
+"""What passes between people and agents: messages with receipts, and permission requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class MessageStatus(StrEnum):
+    QUEUED = "queued"
+    """Waits until the agent can be typed to."""
+    DELIVERED = "delivered"
+    """Typed and submitted; not yet confirmed by the agent."""
+    ACCEPTED = "accepted"
+    """The agent's `UserPromptSubmit` brought it back."""
+    ANSWERED = "answered"
+    """A turn ended after it was accepted."""
+    UNDELIVERED = "undelivered"
+    """The run ended first, or the agent did not confirm it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    message_id: str
+    run_id: str
+    text: str
+    status: MessageStatus
+    created_at: datetime
+    updated_at: datetime
+    detail: str = ""
+
+
+class Decision(StrEnum):
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class PermissionStatus(StrEnum):
+    OPEN = "open"
+    DECIDED = "decided"
+    """Answered through us: `decision`, `decided_by`."""
+    ANSWERED_ELSEWHERE = "answered_elsewhere"
+    """Somebody answered in the terminal, or the agent went on without an answer."""
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    decision: Decision
+    decided_by: str
+    reason: str = ""
+    updated_input: Mapping[str, object] | None = None
+    """Replaces the tool's whole input; carries the answers of a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRequest:
+    """A permission, a question or a plan that an agent waits on."""
+
+    request_id: str
+    run_id: str
+    task_id: str
+    dialog: str
+    """A `Dialog`: `permission`, `question`, `plan`."""
+    tool_name: str
+    tool_input: Mapping[str, object] = field(repr=False)
+    suggestions: tuple[object, ...]
+    """The agent's own proposals for "don't ask again", as it sent them."""
+    status: PermissionStatus
+    created_at: datetime
+    expires_at: datetime | None = None
+    verdict: Verdict | None = None
+    decided_at: datetime | None = None
