@@ -26,7 +26,7 @@ class TaskStatus(StrEnum):
     WAITING = "waiting"
     """The agent lives and waits for a person."""
     ORPHANED = "orphaned"
-    """The lease ran out but the agent may be alive: the owner adopts it, or after the takeover grace it is queued again."""
+    """The lease ran out, the agent may be alive: the owner adopts it, or it is queued again after the takeover grace."""
     HELD = "held"
     """Waits for a person, or for `Hold.until`; `Hold.reason` says why."""
     SUCCEEDED = "succeeded"
@@ -177,7 +177,7 @@ def problem_with(new: NewTask) -> str | None:
     if not new.prompt.strip():
         return "The prompt is empty: say what the agent should do."
     if len(new.prompt.encode("utf-8", "surrogatepass")) > MAX_PROMPT_BYTES:
-        return f"The prompt is larger than {MAX_PROMPT_BYTES} bytes: put the material in a file of the project and name it."
+        return f"The prompt is over {MAX_PROMPT_BYTES} bytes: put the material in a file of the project and name it."
     if not new.project.strip():
         return "The project is empty: name one that `ccm-orchestrator project list` shows."
     if not 1 <= new.max_attempts <= 20:
