@@ -26,7 +26,7 @@ class TaskStatus(StrEnum):
     WAITING = "waiting"
     """The agent lives and waits for a person."""
     ORPHANED = "orphaned"
-    """The lease ran out, the agent may be alive: the owner adopts it, or it is queued again after the takeover grace."""
+    """The lease ran out, the agent may be alive: its owner adopts it, or the takeover grace ends and it is queued."""
     HELD = "held"
     """Waits for a person, or for `Hold.until`; `Hold.reason` says why."""
     SUCCEEDED = "succeeded"
