@@ -76,6 +76,8 @@ class Run:
     """None while not ended, and for a run whose attempt was given back."""
     ending: str = ""
     """One sentence: why the run ended."""
+    daemon_deaths: int = 0
+    """Times the daemon died within a minute of starting this task's runs; three make the task `poison`."""
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """The bus: a durable log and a wake-up.
 
-Subscribers hold a cursor into the log and read on when they are woken, so a slow one costs nothing but its own delay, and
-one that was away resumes where it was.
+Subscribers hold a cursor into the log and read on when they are woken, so a slow one costs nothing but its own delay,
+and one that was away resumes where it was.
 """
 
 from __future__ import annotations

@@ -91,6 +91,8 @@ class AgentDriver(Protocol):
     """What knows one kind of agent CLI."""
 
     name: str
+    exit_means_done: bool
+    """Exit code 0 completes the task (an agent with hooks must say so itself: False)."""
 
     async def probe(self) -> DriverHealth:
         """Whether agents can be started at all; cached for a while, never raises."""

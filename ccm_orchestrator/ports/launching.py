@@ -110,6 +110,8 @@ class Wakeup:
     kind: WakeupKind
     run_id: str | None
     """None: any run of that kind may be concerned."""
+    name: str | None = None
+    """The file's name, where it tells whom a registry change concerns (`PID.json`)."""
 
 
 class Watch(Protocol):
