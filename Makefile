@@ -1,0 +1,44 @@
+# `make` alone lists the targets. The work is done by scripts/, which a desk and a build server call alike.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench accuracy openapi docs clean
+
+PYTHON := .venv/bin/python
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## virtual environment in .venv, missing system tools (asks first)
+	@scripts/setup
+
+demo: ## run the main job once, with a scripted model: no login, no internet
+	@scripts/setup claude
+	@PATH="$$(scripts/claude-path)" $(PYTHON) -m ccm_orchestrator.cli demo
+
+test: ## everything: set up, check, test
+	@scripts/setup claude test-claudes
+	@scripts/check
+	@scripts/test
+
+check: ## formatting, lint, types, shell scripts
+	@scripts/setup
+	@scripts/check
+
+bench: ## measure, print ratios, keep JSON in benchmarks/out (ONLY="spawn ingest" for some)
+	@scripts/setup claude
+	@PATH="$$(scripts/claude-path)" $(PYTHON) -m benchmarks $(ONLY)
+
+accuracy: ## how often agent states are read right, per Claude Code version
+	@scripts/setup
+	@$(PYTHON) -m benchmarks.accuracy
+
+openapi: ## write openapi.json anew
+	@scripts/setup
+	@$(PYTHON) -m scripts.generate openapi
+
+docs: ## write the generated pages of docs/ anew
+	@scripts/setup
+	@$(PYTHON) -m scripts.generate docs
+
+clean: ## remove what was built here; downloaded agents in .cache stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist benchmarks/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
