@@ -8,6 +8,8 @@
     │   ├── WrongStatus
     │   ├── InvalidProject
     │   └── InvalidSettings
+    ├── AccessRefused              MalformedHost · Misdirected · Unauthenticated · Forbidden
+    ├── PortBusy                   the API cannot listen
     ├── Fenced                     a superseded claim tried to write
     ├── StaleTerm                  a superseded orchestrator thread tried to write
     ├── StoreError                 StoreUnavailable · SchemaTooNew · StoreCorrupt · StateDirectoryBusy
@@ -91,6 +93,30 @@ class InvalidProject(InputError):
 
 class InvalidSettings(InputError):
     """The configuration cannot be used."""
+
+
+class AccessRefused(OrchestratorError):
+    """The request is refused."""
+
+
+class MalformedHost(AccessRefused):
+    """The request must carry exactly one well-formed Host header."""
+
+
+class Misdirected(AccessRefused):
+    """The request names a host that this daemon does not serve; use 127.0.0.1, or add the name to the allowed hosts."""
+
+
+class Unauthenticated(AccessRefused):
+    """The request carries no valid token; send `Authorization: Bearer TOKEN` with the content of the token file."""
+
+
+class Forbidden(AccessRefused):
+    """The request may not do this."""
+
+
+class PortBusy(OrchestratorError):
+    """The address of the API is in use."""
 
 
 class Fenced(OrchestratorError):
