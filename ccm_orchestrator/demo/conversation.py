@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Outcome = Literal["allowed", "denied", "failed"]
@@ -12,7 +12,12 @@ Outcome = Literal["allowed", "denied", "failed"]
 _NOT_A_PROMPT = re.compile(
     r"\s*(<system-reminder>|\[Request interrupted by user|<local-command-|<command-name>|<bash-)", re.ASCII
 )
+_NOTIFICATION = re.compile(r"<task-notification>.*?</task-notification>", re.DOTALL)
+_ASIDE = re.compile(
+    r"The user sent a new message while you were working:\n(?P<text>.*?)\n\n(?:This is how|IMPORTANT:)", re.DOTALL
+)
 _WORKING_DIRECTORY = re.compile(r"working directory: *(?P<path>/[^\n]*)", re.IGNORECASE)
+_SUMMARY_REQUEST = re.compile(r"CRITICAL: Respond with TEXT ONLY|Your task is to create a detailed summary")
 _FAILED_RESULT = re.compile(r"\s*(Exit code|Error: Exit code|<tool_use_error>|Command failed)")
 
 
@@ -28,19 +33,23 @@ class ToolResult:
         return "failed" if _FAILED_RESULT.match(self.text) else "denied"
 
 
-Results = tuple[ToolResult, ...]
+@dataclass(frozen=True)
+class Round:
+    """What one answer replies to: tool results (none for the first answer), and what the user said meanwhile."""
+
+    results: tuple[ToolResult, ...] = ()
+    asides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Exchange:
     """One real prompt and what followed it.
 
-    `rounds` has one entry per answer that was given, plus one, the last, for the answer that is asked for now; each
-    holds the tool results that the answer replies to (none for the first).
+    `rounds` has one entry per answer that was given, plus one, the last, for the answer that is asked for now.
     """
 
     prompt: str
-    rounds: tuple[Results, ...]
+    rounds: tuple[Round, ...]
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,11 @@ class Conversation:
     def is_side_request(self) -> bool:
         """The client asks something for itself (a title, a quota check); agents always bring tools."""
         return not self.tool_names
+
+    @property
+    def asks_for_summary(self) -> bool:
+        """The client compacts the conversation."""
+        return bool(_SUMMARY_REQUEST.match(self.last_user_text))
 
     @property
     def last_user_text(self) -> str:
@@ -78,26 +92,51 @@ def read_conversation(body: Mapping[str, Any], headers: Mapping[str, str]) -> Co
 
 
 def _exchanges(messages: Iterable[Mapping[str, Any]]) -> Iterator[Exchange]:
-    prompt: str | None = None
-    rounds: list[Results] = []
-    pending: list[ToolResult] = []
-    answered = False
+    current: _Reading | None = None
     for message in messages:
-        if message["role"] == "assistant":
-            if not answered:
-                rounds.append(tuple(pending))
-                pending = []
-            answered = True
-        for block in _blocks(message) if message["role"] == "user" else ():
-            if block["type"] == "tool_result":
-                pending.append(ToolResult(_result_text(block), bool(block.get("is_error"))))
-                answered = False
-            elif _is_prompt(block):
-                if prompt is not None:
-                    yield Exchange(prompt, (*rounds, tuple(pending)))
-                prompt, rounds, pending, answered = block["text"], [], [], False
-    if prompt is not None:
-        yield Exchange(prompt, (*rounds, tuple(pending)))
+        if message["role"] == "assistant" and current:
+            current.note_answer()
+            continue
+        for block in _blocks(message):
+            if current and current.takes(block):
+                continue
+            if message["role"] == "user" and (prompt := _prompt(block, message)):
+                if current:
+                    yield current.exchange()
+                current = _Reading(prompt)
+    if current:
+        yield current.exchange()
+
+
+@dataclass
+class _Reading:
+    """An exchange while its messages are being read."""
+
+    prompt: str
+    rounds: list[Round] = field(default_factory=list)
+    pending: Round = Round()
+    answered: bool = False
+
+    def note_answer(self) -> None:
+        if not self.answered:
+            self.rounds.append(self.pending)
+            self.pending = Round()
+        self.answered = True
+
+    def takes(self, block: Mapping[str, Any]) -> bool:
+        """Whether the block belongs to this exchange."""
+        if block["type"] == "tool_result":
+            result = ToolResult(_result_text(block), bool(block.get("is_error")))
+            self.pending = replace(self.pending, results=(*self.pending.results, result))
+            self.answered = False
+            return True
+        aside = _ASIDE.search(block.get("text", ""))
+        if aside:
+            self.pending = replace(self.pending, asides=(*self.pending.asides, aside["text"]))
+        return bool(aside)
+
+    def exchange(self) -> Exchange:
+        return Exchange(self.prompt, (*self.rounds, self.pending))
 
 
 def _blocks(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -105,8 +144,17 @@ def _blocks(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _is_prompt(block: Mapping[str, Any]) -> bool:
-    return block["type"] == "text" and bool(block["text"].strip()) and not _NOT_A_PROMPT.match(block["text"])
+def _prompt(block: Mapping[str, Any], message: Mapping[str, Any]) -> str:
+    """The prompt that a text block holds, or nothing.
+
+    The end of background work opens an exchange of its own, unless it is told beside tool results, in a running one.
+    """
+    text: str = block["text"] if block["type"] == "text" else ""
+    notification = _NOTIFICATION.search(text)
+    if notification:
+        beside_results = any(other["type"] == "tool_result" for other in _blocks(message))
+        return "" if beside_results else notification[0]
+    return "" if _NOT_A_PROMPT.match(text) else text.strip() and text
 
 
 def _result_text(block: Mapping[str, Any]) -> str:

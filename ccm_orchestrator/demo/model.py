@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
 from ccm_orchestrator.demo.answering import Answering, RecordedRequest
@@ -81,19 +81,15 @@ class ScriptedModel:
             loop.call_soon_threadsafe(leave.set)
             thread.join()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(Connection(reader, writer)))
         self._connections.add(task)
-        connection = Connection(reader, writer)
-        try:
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, connection: Connection) -> None:
+        with closing(connection), suppress(ClientGone):
             async for request in connection.requests():
                 await self._answering.answer(request, connection)
-        except ClientGone:
-            pass
-        finally:
-            self._connections.discard(task)
-            connection.close()
 
 
 async def serve_until_signal(scenarios: Sequence[Scenario], port: int) -> None:

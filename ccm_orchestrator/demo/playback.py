@@ -1,12 +1,13 @@
 """Which answer comes next: a function of the conversation, the scenarios and (for retries) a small ledger."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ccm_orchestrator.demo.conversation import Conversation, Exchange, Results
+from ccm_orchestrator.demo.conversation import Conversation, Exchange, Round
 from ccm_orchestrator.demo.scenario import ApiError, Fault, Prompt, Scenario, Turn, Usage
 
 _TAG = re.compile(r"\[scenario:(?P<content>[^\]]*)\]")
@@ -78,14 +79,29 @@ class _Part:
 def next_step(scenarios: Sequence[Scenario], conversation: Conversation, ledger: Ledger) -> Step:
     """Raises PromptError for a tag that names no scenario or no parameter of it."""
     if conversation.is_side_request:
-        return Step("side request", Answer(text="Scripted session"))
+        return Step("side request", Answer(text=_side_text(conversation)))
     if not conversation.exchanges:
         return Step("no prompt", Answer(text="You said nothing."))
+    if conversation.asks_for_summary:
+        return Step("summary", Answer(text=_summary(conversation)))
     part = _part_of_last_exchange(scenarios, conversation, ledger)
     exchange = conversation.exchanges[-1]
     if part is None:
         return Step("echo", Answer(text=f"You said: {exchange.prompt}"))
     return _step(part, exchange, conversation, ledger)
+
+
+def _side_text(conversation: Conversation) -> str:
+    text = "Scripted session"
+    if conversation.answer_schema is None:
+        return text
+    return json.dumps({name: text for name in conversation.answer_schema.get("properties", {})})
+
+
+def _summary(conversation: Conversation) -> str:
+    """Names the scenario again, so that it goes on with its later prompts after a compaction."""
+    tags = [tag[0] for exchange in conversation.exchanges if (tag := _TAG.search(exchange.prompt))]
+    return f"<summary>The conversation so far was scripted. {tags[-1] if tags else ''}</summary>"
 
 
 def _step(part: _Part, exchange: Exchange, conversation: Conversation, ledger: Ledger) -> Step:
@@ -98,7 +114,7 @@ def _step(part: _Part, exchange: Exchange, conversation: Conversation, ledger: L
     values = {**part.values, "round": str(round_number), "last_result": _last_result(exchange)}
     return Step(
         name,
-        _answer(turn, values),
+        _answer(turn, values, exchange.rounds[-1].asides),
         error=_fill_error(turn.error, values) if ledger.still_troubled(turn.error, (*key[:2], name + "!")) else None,
         fault=turn.fault if ledger.still_troubled(turn.fault, (*key[:2], name + "?")) else None,
     )
@@ -163,12 +179,12 @@ def _defaults(scenario: Scenario) -> dict[str, str]:
     return {name: str(value) for name, value in scenario.parameters.items()}
 
 
-def _turn_for(part: _Part, rounds: Sequence[Results]) -> tuple[int, int, Turn] | None:
+def _turn_for(part: _Part, rounds: Sequence[Round]) -> tuple[int, int, Turn] | None:
     """Replays the conversation along the script: every round used up the first turn from there on that applied."""
     script = _unrolled(part)
     found = None
-    for results in rounds:
-        found = next((place for place in script if _applies(place[2], results, part.attempt)), None)
+    for played in rounds:
+        found = next((place for place in script if _applies(place[2], played, part.attempt)), None)
         if found is None:
             return None
     return found
@@ -181,21 +197,22 @@ def _unrolled(part: _Part) -> Iterator[tuple[int, int, Turn]]:
             yield number, round_number, turn
 
 
-def _applies(turn: Turn, results: Results, attempt: int) -> bool:
+def _applies(turn: Turn, played: Round, attempt: int) -> bool:
     if turn.attempt is not None:
         first = int(turn.attempt.rstrip("+"))
         if attempt != first and not (turn.attempt.endswith("+") and attempt > first):
             return False
-    if turn.result_matches is not None and not any(re.search(turn.result_matches, r.text) for r in results):
+    if turn.result_matches is not None and not any(re.search(turn.result_matches, r.text) for r in played.results):
         return False
-    outcomes = {result.outcome for result in results}
+    outcomes = {result.outcome for result in played.results}
     return turn.when is None or (outcomes <= {"allowed"} if turn.when == "allowed" else turn.when in outcomes)
 
 
-def _answer(turn: Turn, values: Values) -> Answer:
+def _answer(turn: Turn, values: Values, asides: Sequence[str]) -> Answer:
     default_stop = "tool_use" if turn.tool else "end_turn"
+    noted = [f"You said meanwhile: {aside}" for aside in asides]
     return Answer(
-        text=_fill(turn.say or "", values),
+        text="\n\n".join([*noted, *([_fill(turn.say, values)] if turn.say else [])]),
         thinking=_fill(turn.thinking or "", values),
         tools=tuple((tool.name, _fill(tool.input, values)) for tool in turn.tool),
         delay_s=_number(turn.delay_s, values),
@@ -233,4 +250,4 @@ def _number(value: float | str, values: Values) -> float:
 
 
 def _last_result(exchange: Exchange) -> str:
-    return "\n".join(result.text for result in exchange.rounds[-1])
+    return "\n".join(result.text for result in exchange.rounds[-1].results)
