@@ -17,6 +17,7 @@ _ASIDE = re.compile(
     r"The user sent a new message while you were working:\n(?P<text>.*?)\n\n(?:This is how|IMPORTANT:)", re.DOTALL
 )
 _WORKING_DIRECTORY = re.compile(r"working directory: *(?P<path>/[^\n]*)", re.IGNORECASE)
+_PLAN_FILE = re.compile(r"plan (?:file already exists )?at (?P<path>/[^\n]*?\.md)\b")
 _SUMMARY_REQUEST = re.compile(r"CRITICAL: Respond with TEXT ONLY|Your task is to create a detailed summary")
 _FAILED_RESULT = re.compile(r"\s*(Exit code|Error: Exit code|<tool_use_error>|Command failed)")
 
@@ -57,6 +58,8 @@ class Conversation:
     session_id: str
     model: str
     cwd: str
+    plan_file: str
+    """Where the client wants the plan of its plan mode; empty in every other mode."""
     exchanges: tuple[Exchange, ...]
     tool_names: tuple[str, ...]
     answer_schema: Mapping[str, Any] | None
@@ -83,7 +86,8 @@ def read_conversation(body: Mapping[str, Any], headers: Mapping[str, str]) -> Co
     return Conversation(
         session_id=_session_id(body, headers),
         model=body["model"],
-        cwd=_working_directory(body),
+        cwd=_first_path(_WORKING_DIRECTORY, body, "system") or ".",
+        plan_file=_first_path(_PLAN_FILE, body, "system", "user"),
         exchanges=tuple(_exchanges(messages)),
         tool_names=tuple(tool["name"] for tool in body.get("tools") or ()),
         answer_schema=output_format.get("schema"),
@@ -175,10 +179,10 @@ def _session_id(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
         return user_id
 
 
-def _working_directory(body: Mapping[str, Any]) -> str:
-    system = body.get("system") or ()
-    texts = [system] if isinstance(system, str) else [block.get("text", "") for block in system]
-    for message in body["messages"]:
-        texts += [block.get("text", "") for block in _blocks(message)] if message["role"] == "system" else []
-    found = next((match for text in texts if (match := _WORKING_DIRECTORY.search(text))), None)
-    return found["path"].strip() if found else "."
+def _first_path(pattern: re.Pattern[str], body: Mapping[str, Any], *roles: str) -> str:
+    """The path that the system prompt or a message of one of the roles names, or nothing."""
+    system = {"role": "system", "content": body.get("system") or ()}
+    messages = (message for message in (system, *body["messages"]) if message["role"] in roles)
+    texts = (block.get("text", "") for message in messages for block in _blocks(message))
+    found = next((match for text in texts if (match := pattern.search(text))), None)
+    return found["path"].strip() if found else ""

@@ -129,7 +129,8 @@ def _part_of_last_exchange(scenarios: Sequence[Scenario], conversation: Conversa
         if chosen:
             scenario, parameters = chosen
             attempt = ledger.attempt(exchange.prompt, conversation.session_id, number)
-            values = {**parameters, "cwd": conversation.cwd, "attempt": str(attempt)}
+            plan_file = conversation.plan_file or f"{conversation.cwd}/plan.md"
+            values = {**parameters, "cwd": conversation.cwd, "plan_file": plan_file, "attempt": str(attempt)}
             started, unused = (scenario, values, attempt), list(scenario.prompt)
             current = _Part(scenario, scenario.turn, scenario.name, {**values, "prompt": exchange.prompt}, attempt)
         elif started:

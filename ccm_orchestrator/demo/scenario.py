@@ -5,7 +5,7 @@ table answers one later prompt of the same conversation with its own `[[prompt.t
 of the model to one request. The field descriptions below are the reference; unknown fields are refused.
 
 In every text, and in tool inputs, `{name}` is replaced where name is a parameter of the scenario or one of `cwd`,
-`prompt`, `attempt`, `round` and `last_result`; all other braces stay as they are.
+`plan_file`, `prompt`, `attempt`, `round` and `last_result`; all other braces stay as they are.
 """
 
 import re
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ccm_orchestrator.errors import InputError
 
-BUILT_IN_PLACEHOLDERS = frozenset({"attempt", "cwd", "last_result", "prompt", "round"})
+BUILT_IN_PLACEHOLDERS = frozenset({"attempt", "cwd", "last_result", "plan_file", "prompt", "round"})
 
 Placeholder = Annotated[str, Field(pattern=r"^\{[a-z_]+\}$")]
 Seconds = Annotated[float, Field(ge=0)] | Placeholder

@@ -43,7 +43,7 @@ class Connection:
                 if self._protocol.our_state is not h11.DONE or self._protocol.their_state is not h11.DONE:
                     return
                 self._protocol.start_next_cycle()
-        except (ConnectionError, h11.RemoteProtocolError) as error:
+        except h11.RemoteProtocolError as error:
             raise ClientGone from error
 
     async def send_json(self, status: int, value: Any, headers: Mapping[str, str] | None = None) -> None:
@@ -65,7 +65,7 @@ class Connection:
         await self._send(h11.EndOfMessage())
 
     async def wait_until_client_leaves(self) -> None:
-        while await self._reader.read(_READ_SIZE):
+        while await self._read():
             pass
 
     def reset(self) -> None:
@@ -95,8 +95,14 @@ class Connection:
 
     async def _next_event(self) -> Any:
         while (event := self._protocol.next_event()) is h11.NEED_DATA:
-            self._protocol.receive_data(await self._reader.read(_READ_SIZE))
+            self._protocol.receive_data(await self._read())
         return event
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._reader.read(_READ_SIZE)
+        except ConnectionError as error:
+            raise ClientGone from error
 
     async def _send(self, event: Any) -> None:
         self._writer.write(self._protocol.send(event) or b"")
