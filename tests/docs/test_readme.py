@@ -1,0 +1,83 @@
+"""The README's commands work when they are typed in order, from a fresh home and state directory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ccm_orchestrator.demo.model import ScriptedModel
+from tests.claude import claude_binary, claude_versions, clean_env, make_home
+from tests.docs.commands import Reader, shell_blocks
+from tests.docs.source import CHECKOUT
+
+README = (CHECKOUT / "README.md").read_text()
+
+
+def test_every_block_of_the_readme_is_run_or_says_why_not() -> None:
+    assert [f"README.md:{block.line}" for block in shell_blocks(README) if not block.is_explained] == []
+
+
+@pytest.mark.skipif(
+    not any(block.is_run for block in shell_blocks(README)), reason="the README promises no command yet"
+)
+@pytest.mark.claude
+@pytest.mark.tmux
+@pytest.mark.slow
+def test_the_commands_of_the_readme_work(tmp_path: Path, scripted_model: ScriptedModel) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    subprocess.run(["git", "init", "--quiet", project], check=True)
+    home = make_home(tmp_path, project)
+    programs = [Path(sys.executable).parent, claude_binary(claude_versions()[-1]).parent]
+    env = clean_env(home, scripted_model.base_url)
+    env["PATH"] = os.pathsep.join([*map(str, programs), env["PATH"]])
+    env["TMUX_TMPDIR"] = str(tmp_path)
+    Reader(project, env).follow(README)
+
+
+PAGE = """# A page
+<!-- run -->
+```sh
+echo one >made-here
+```
+<!-- run in background until "is ready" -->
+
+```sh
+echo the server is ready
+exec sleep 600
+```
+```python
+print("another language")
+```
+<!-- not run: it needs a login that tests do not have -->
+```sh
+exit 7
+```
+<!-- run -->
+```sh
+cat made-here
+```
+"""
+
+
+def test_blocks_are_run_in_order_in_one_place(tmp_path: Path) -> None:
+    assert Reader(tmp_path, os.environ).follow(PAGE) == ["", "the server is ready\n", "one\n"]
+
+
+def test_a_failing_command_in_the_middle_of_a_block_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="line 2 ended with 1"):
+        Reader(tmp_path, os.environ).follow("<!-- run -->\n```sh\nfalse\necho went on\n```\n")
+
+
+def test_a_server_that_dies_is_noticed(tmp_path: Path) -> None:
+    page = '<!-- run in background until "ready" -->\n```sh\necho no\n```\n'
+    with pytest.raises(AssertionError, match=r"ended early:\nno"):
+        Reader(tmp_path, os.environ).follow(page)
+
+
+@pytest.mark.parametrize("mark", ["", "<!-- not run -->\n", "<!-- not run: no -->\n", "<!-- runs -->\n"])
+def test_a_block_without_a_reason_is_noticed(mark: str) -> None:
+    (block,) = shell_blocks(f"{mark}```sh\nls\n```\n")
+    assert not block.is_explained
