@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -51,7 +52,7 @@ TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.CLAIMED: frozenset(TaskStatus) - {TaskStatus.CLAIMED, TaskStatus.WAITING},
     TaskStatus.RUNNING: frozenset(TaskStatus) - {TaskStatus.CLAIMED, TaskStatus.RUNNING},
     TaskStatus.WAITING: frozenset(TaskStatus) - {TaskStatus.CLAIMED, TaskStatus.WAITING},
-    TaskStatus.ORPHANED: frozenset(TaskStatus) - {TaskStatus.CLAIMED, TaskStatus.ORPHANED},
+    TaskStatus.ORPHANED: frozenset(TaskStatus) - {TaskStatus.ORPHANED},
     TaskStatus.HELD: frozenset({TaskStatus.QUEUED, TaskStatus.CANCELLED}),
     TaskStatus.SUCCEEDED: frozenset(),
     TaskStatus.FAILED: frozenset({TaskStatus.QUEUED}),
@@ -166,20 +167,72 @@ class Task:
     hold: Hold | None
     cancel_requested_at: datetime | None
     result: TaskResult | None
+    fence_floor: int = 0
+    """The fence when a person last retried or released it: too many claims since then park it."""
 
     @property
     def key(self) -> LeaseKey:
         return LeaseKey(self.task_id, self.fence)
 
 
+def stored_task(new: NewTask, task_id: str, now: datetime) -> Task:
+    """The task as it is first stored."""
+    return Task(
+        task_id=task_id,
+        project=new.project,
+        prompt=new.prompt,
+        profile=new.profile,
+        status=TaskStatus.QUEUED,
+        priority=new.priority,
+        created_at=now,
+        updated_at=now,
+        run_after=new.run_after,
+        after=new.after,
+        dedup_key=new.dedup_key,
+        max_attempts=new.max_attempts,
+        attempt=0,
+        infra_attempt=0,
+        time_limit_s=new.time_limit_s,
+        budget_usd=new.budget_usd,
+        model=new.model,
+        tags=new.tags,
+        system_id=new.system_id,
+        source=new.source,
+        fence=0,
+        lease=None,
+        run_id=None,
+        hold=None,
+        cancel_requested_at=None,
+        result=None,
+    )
+
+
 def problem_with(new: NewTask) -> str | None:
     """One sentence saying what is wrong with the task's own fields; None when nothing is."""
+    return _problem_with_text(new) or _problem_with_figures(new)
+
+
+_TASK_ID = re.compile(r"[A-Za-z0-9_-]{4,64}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def _problem_with_text(new: NewTask) -> str | None:
+    if undecodable := _undecodable(new):
+        return f"Expected text in UTF-8 in {undecodable}, got bytes that are not."
     if not new.prompt.strip():
         return "The prompt is empty: say what the agent should do."
-    if len(new.prompt.encode("utf-8", "surrogatepass")) > MAX_PROMPT_BYTES:
+    if len(new.prompt.encode()) > MAX_PROMPT_BYTES:
         return f"The prompt is over {MAX_PROMPT_BYTES} bytes: put the material in a file of the project and name it."
     if not new.project.strip():
         return "The project is empty: name one that `ccm-orchestrator project list` shows."
+    if new.task_id is not None and not _TASK_ID.fullmatch(new.task_id):
+        return f"Expected `task_id` to be 4 to 64 letters, digits, `_` or `-`, got: {new.task_id!r}."
+    if new.task_id is not None and new.task_id in new.after:
+        return "The task waits for itself: take its own id out of `after`."
+    return None
+
+
+def _problem_with_figures(new: NewTask) -> str | None:
     if not 1 <= new.max_attempts <= 20:
         return f"Expected `max_attempts` to be from 1 to 20, got: {new.max_attempts}."
     if not -1000 <= new.priority <= 1000:
@@ -188,6 +241,13 @@ def problem_with(new: NewTask) -> str | None:
         return f"Expected `time_limit_s` to be a positive number of seconds, got: {new.time_limit_s}."
     if new.budget_usd is not None and not new.budget_usd > 0:
         return f"Expected `budget_usd` to be a positive number, got: {new.budget_usd}."
-    if new.task_id is not None and new.task_id in new.after:
-        return "The task waits for itself: take its own id out of `after`."
+    if new.run_after is not None and new.run_after.tzinfo is None:
+        return f"Expected `run_after` to name its time zone, got: {new.run_after.isoformat()}."
     return None
+
+
+def _undecodable(new: NewTask) -> str:
+    """Names of the fields that hold half a character or undecodable bytes, which no store can keep."""
+    values = {name: getattr(new, name) for name in ("prompt", "project", "profile", "dedup_key", "model", "source")}
+    values |= {"tags": " ".join(new.tags), "after": " ".join(new.after), "system_id": new.system_id}
+    return ", ".join(f"`{name}`" for name, value in values.items() if value and _SURROGATE.search(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from ccm_orchestrator.domain.agent import AgentView
@@ -92,3 +93,6 @@ class EventStore(Protocol):
 
     async def hook_records(self, run_id: str) -> Sequence[HookRecord]:
         """Raw, in order of arrival."""
+
+    async def prune(self, before: datetime) -> int:
+        """Retention: removes what happened before then; returns how many events. `seq` is never used again."""

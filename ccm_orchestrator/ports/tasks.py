@@ -9,8 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from ccm_orchestrator.domain.leasing import Release as Release
+from ccm_orchestrator.domain.leasing import ReleaseKind as ReleaseKind
 from ccm_orchestrator.domain.result import TaskResult
-from ccm_orchestrator.domain.task import Hold, LeaseKey, NewTask, Task, TaskStatus
+from ccm_orchestrator.domain.task import LeaseKey, NewTask, Task, TaskStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,17 @@ class Project:
     profile: str | None = None
     """Profile of tasks that name none; None: `executor`."""
     created_at: datetime | None = None
+
+
+def problem_with_project(project: Project) -> str | None:
+    """One sentence saying what is wrong with it; None when nothing is. Whether the directory exists is not asked."""
+    if not project.name.strip() or project.name != project.name.strip() or len(project.name) > 100:
+        return f"Expected the project's name to be 1 to 100 characters without spaces around, got: {project.name!r}."
+    if not project.name.isprintable():
+        return f"Expected the project's name to have no control characters, got: {project.name!r}."
+    if not project.path.is_absolute():
+        return f"Expected the project's path to be absolute, got: {project.path}."
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +75,6 @@ class FinishAnswer(StrEnum):
     """This fence's outcome is recorded; repeating is fine."""
     FENCED = "fenced"
     """Refused and kept as evidence."""
-
-
-class ReleaseKind(StrEnum):
-    VOLUNTARY = "voluntary"
-    """Consumes no attempt (shutdown, usage limit, hold)."""
-    ATTEMPT_FAILED = "attempt_failed"
-    """The attempt counts; `infra_attempt` returns to 0."""
-    INFRASTRUCTURE = "infrastructure"
-    """Consumes no attempt and raises `infra_attempt`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    kind: ReleaseKind
-    detail: str
-    run_after: datetime | None = None
-    hold: Hold | None = None
-    """Set: the task goes to `held` and not to `queued`."""
 
 
 class TaskStore(Protocol):
