@@ -1,0 +1,89 @@
+"""The tables of the configuration file, one class each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ccm_orchestrator.settings.types import (
+    Count,
+    CountOrZero,
+    Directory,
+    Expect,
+    Fraction,
+    Port,
+    Positive,
+    Slug,
+    Table,
+    Text,
+    VariableNames,
+)
+
+
+class ApiTable(Table):
+    """Where the daemon listens."""
+
+    host: Text = Field(default="127.0.0.1", description="Address that the API listens on. Keep it on loopback.")
+    port: Port = Field(default=8765, description="TCP port of the API.")
+
+
+class StopTable(Table):
+    """How patiently an agent is ended when its task is stopped: interrupt, then terminate, then kill."""
+
+    interrupt_grace_s: Positive = Field(
+        default=30.0, description="Seconds between the interrupt and the terminate signal."
+    )
+    terminate_grace_s: Positive = Field(default=10.0, description="Seconds between the terminate and the kill signal.")
+
+
+class RetryTable(Table):
+    """Tries that were lost to infrastructure (spawn, tmux, memory, overload): they consume no attempt of the task."""
+
+    first_delay_s: Positive = Field(
+        default=30.0, description="Seconds before the first new try; doubles with each further one."
+    )
+    longest_delay_s: Positive = Field(default=900.0, description="The delay grows no further than this many seconds.")
+    jitter: Fraction = Field(default=0.2, description="Share by which a delay is varied at random, up or down.")
+    tries: Count = Field(default=5, description="Tries in a row that may be lost before the task fails.")
+
+
+class TmuxTable(Table):
+    """The tmux server in which agents live. It is our own: your other sessions are never touched."""
+
+    executable: Text = Field(default="tmux", description="Name or path of tmux.")
+    socket_name: Slug = Field(default="ccm", description="Name of the server's socket, as in `tmux -L ccm`.")
+    socket_directory: Directory | None = Field(
+        default=None,
+        description="Directory of the socket, as in TMUX_TMPDIR.",
+        json_schema_extra={"default_text": "where tmux puts it"},
+    )
+    session: Slug = Field(default="ccm", description="Session that holds one window per agent.")
+
+
+class ClaudeTable(Table):
+    """How Claude Code is found and what it gets to see of the daemon's environment."""
+
+    executable: Text = Field(default="claude", description="Name or path of Claude Code.")
+    environment: VariableNames = Field(
+        default=(),
+        description="Names of variables that agents inherit from the daemon, beside those every agent gets.",
+    )
+
+
+class BackupTable(Table):
+    """Copies of the database, made while it is in use."""
+
+    interval_hours: Positive = Field(default=24.0, description="Hours between two backups.")
+    keep: CountOrZero = Field(default=7, description="How many backups are kept; 0 makes none.")
+
+
+class LogTable(Table):
+    """What the daemon writes about itself."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Expect("one of `debug`, `info`, `warning`, `error`")
+    ] = Field(default="info", description="Least severity that is logged.")
+    format: Annotated[Literal["text", "json"], Expect("`text` or `json`")] = Field(
+        default="text", description="One readable line, or one JSON object, per record."
+    )

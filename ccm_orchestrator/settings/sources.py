@@ -1,0 +1,164 @@
+"""Where values come from, and which of them wins: flag > environment > project > user > default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import EnvSettingsSource
+
+from ccm_orchestrator.errors import InvalidSettings
+from ccm_orchestrator.settings.model import ENV_DELIMITER, ENV_PREFIX, Settings
+from ccm_orchestrator.settings.problems import every_key, sentence
+from ccm_orchestrator.settings.profiles import ProjectProfileTable
+from ccm_orchestrator.settings.types import Slug, Table
+
+ENVIRONMENT = "the environment variable"
+PROJECT_FILE = ".ccm-orchestrator.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Values of one origin."""
+
+    origin: str
+    """Names it in an error: a file's path, `the environment variable`, `the command line`."""
+    values: Mapping[str, Any]
+
+
+def config_path() -> Path:
+    """The user's file; it need not exist."""
+    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(home).expanduser() / "ccm-orchestrator" / "config.toml"
+
+
+def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Reads the user's file (`file` instead, which must exist then), the environment and the flags.
+
+    Keys of `flags` are nested as in the file. Raises: InvalidSettings, whose `problems` are the single sentences.
+    """
+    path = file or config_path()
+    return validated(
+        [
+            Layer(str(path), read_toml(path, must_exist=file is not None)),
+            Layer(ENVIRONMENT, read_environment()),
+            Layer("the command line", flags or {}),
+        ]
+    )
+
+
+def validated(layers: Sequence[Layer]) -> Settings:
+    """Of several layers, the later one wins."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merge(merged, layer.values)
+    try:
+        return Settings(**merged)
+    except ValidationError as error:
+        raise invalid(_problems(error, layers)) from error
+
+
+def invalid(problems: Iterable[str]) -> InvalidSettings:
+    kept = tuple(dict.fromkeys(problems))
+    return InvalidSettings("\n".join(kept), problems=kept)
+
+
+def read_toml(path: Path, must_exist: bool = False) -> dict[str, Any]:
+    """Empty when the file does not exist. Raises: InvalidSettings."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if must_exist:
+            raise invalid([f"the configuration file {path} does not exist"]) from None
+        return {}
+    except OSError as error:
+        raise invalid([f"the configuration file {path} cannot be read: {error.strerror}"]) from error
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
+        raise invalid([f"the configuration file {path} is not valid TOML: {error}"]) from error
+
+
+class _Environment(EnvSettingsSource):
+    """A list or table may be JSON; anything else is left to the type of the setting, which says what it expects."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
+def read_environment() -> dict[str, Any]:
+    """`CCM_API__PORT` is `api.port`."""
+    return _Environment(Settings)()
+
+
+def unknown_variables() -> list[str]:
+    """Variables with our prefix that no key reads. Not an error: agents and scripts have some of their own."""
+    known = {ENV_PREFIX + key.split(".")[0].upper() for key, _ in every_key(Settings)}
+    return sorted(
+        name for name in os.environ if name.startswith(ENV_PREFIX) and name.split(ENV_DELIMITER)[0] not in known
+    )
+
+
+class ProjectFile(Table):
+    """`.ccm-orchestrator.toml` in a project: defaults for profiles. Whoever can write to the project can write it."""
+
+    profiles: dict[Slug, ProjectProfileTable] = Field(default_factory=dict)
+
+
+def read_project_file(directory: Path) -> Mapping[str, ProjectProfileTable]:
+    """Raises: InvalidSettings."""
+    path = directory / PROJECT_FILE
+    try:
+        return ProjectFile.model_validate(read_toml(path)).profiles
+    except ValidationError as error:
+        problems = [sentence(ProjectFile, each, _path(each["loc"]), str(path)) for each in error.errors()]
+        raise invalid(problems) from error
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    return merged
+
+
+def _problems(error: ValidationError, layers: Sequence[Layer]) -> Iterable[str]:
+    for each in error.errors():
+        path = _path(each["loc"])
+        related = [tuple(key.split(".")) for key in each.get("ctx", {}).get("keys", "").split()]
+        yield sentence(Settings, each, path, _origin(layers, related or [path]))
+
+
+def _path(loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """Without positions in lists, and without pydantic's mark for a bad key."""
+    return tuple(part for part in loc if isinstance(part, str) and part != "[key]")
+
+
+def _origin(layers: Sequence[Layer], paths: Sequence[tuple[str, ...]]) -> str:
+    """The strongest layer that sets one of the values."""
+    for layer in reversed(layers):
+        for path in paths:
+            if _has(layer.values, path):
+                return f"{layer.origin} {env_name(path)}" if layer.origin == ENVIRONMENT else layer.origin
+    return layers[0].origin
+
+
+def env_name(path: Sequence[str]) -> str:
+    return ENV_PREFIX + ENV_DELIMITER.join(path).upper()
+
+
+def _has(values: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    here: Any = values
+    for part in path:
+        if not isinstance(here, Mapping) or part not in here:
+            return False
+        here = here[part]
+    return True
