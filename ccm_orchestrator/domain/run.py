@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from ccm_orchestrator.domain.result import Outcome
+from ccm_orchestrator.domain.result import FailureKind, Outcome
 from ccm_orchestrator.domain.task import LeaseKey
 
 
@@ -76,6 +76,8 @@ class Run:
     """None while not ended, and for a run whose attempt was given back."""
     ending: str = ""
     """One sentence: why the run ended."""
+    failure_kind: FailureKind | None = None
+    """Why its attempt failed; a run lost to the machine is resumed by the next one, a failed one starts afresh."""
     daemon_deaths: int = 0
     """Times the daemon died within a minute of starting this task's runs; three make the task `poison`."""
 

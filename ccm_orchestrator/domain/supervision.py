@@ -15,6 +15,8 @@ POISON_DEATHS = 3
 POISON_WINDOW_S = 60.0
 USAGE_LIMIT_PAUSE_S = 1800.0
 """How long a usage limit holds a task when the agent did not say when it resets."""
+SETUP_PAUSE_S = 300.0
+"""How long a task waits before the machine is tried again, when nobody releases it earlier."""
 NUDGE_GRACE_S = 60.0
 """How long a nudged agent has to show life."""
 PROMPT_GRACE_S = 90.0
@@ -25,7 +27,7 @@ INTERRUPTED_GRACE_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Waits in seconds, doubling from base to cap, ± `jitter`: one schedule for the machine's failures, one for agents'."""
+    """Waits in seconds, doubling from base to cap, ± `jitter`: the machine's failures wait longer than agents'."""
 
     infra_base_s: float = 30.0
     infra_cap_s: float = 900.0
@@ -64,7 +66,8 @@ def after_failure(task: Task, failure: Failure, policy: RetryPolicy, now: dateti
     if failure.kind is FailureKind.USAGE_LIMIT:
         return AfterFailure(NextStep.HOLD, hold=_usage_limit(failure, now))
     if failure.kind in _HELD_FOR_SETUP:
-        return AfterFailure(NextStep.HOLD, hold=Hold(HoldReason.SETUP, failure.message))
+        until = now + timedelta(seconds=SETUP_PAUSE_S)
+        return AfterFailure(NextStep.HOLD, hold=Hold(HoldReason.SETUP, failure.message, until))
     if failure.kind is FailureKind.BUDGET:
         return AfterFailure(NextStep.HOLD, hold=Hold(HoldReason.BUDGET, failure.message))
     if failure.kind.infrastructure:

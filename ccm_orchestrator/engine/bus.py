@@ -20,20 +20,20 @@ class Bus:
     """Publishes to the event log and wakes subscribers on whatever event loop they run."""
 
     def __init__(self, store: EventStore) -> None:
-        self._store = store
+        self.log = store
         self._lock = threading.Lock()
         self._sleepers: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def publish(self, *events: BusEvent) -> None:
         """Returns when the events are durable."""
         if events:
-            await self._store.append(events)
+            await self.log.append(events)
             self.wake()
 
     async def ingest(self, records: Sequence[tuple[HookRecord, Sequence[BusEvent]]]) -> None:
         """Keeps hook records and publishes what they mean, in one commit."""
         if records:
-            await self._store.ingest(records)
+            await self.log.ingest(records)
             self.wake()
 
     def wake(self) -> None:
@@ -68,7 +68,7 @@ class Bus:
             waiter = asyncio.ensure_future(self.wait(idle_s))
             await asyncio.sleep(0)  # registered before the read: nothing can fall between the two
             try:
-                batch = await self._store.read(cursor, READ_BATCH, task_id, run_id)
+                batch = await self.log.read(cursor, READ_BATCH, task_id, run_id)
                 for stored in batch:
                     cursor = stored.seq
                     yield stored

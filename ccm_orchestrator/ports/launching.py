@@ -29,6 +29,8 @@ class Launch:
     """Name in the run directory that gets a copy of the agent's stdout, one JSON object a line, while the window
     shows it readably; None: the window's terminal."""
     memory_limit_bytes: int | None = None
+    typed_prompt: str | None = field(default=None, repr=False)
+    """A prompt that argv cannot carry: the engine types it once the agent is at its prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,9 @@ class Launchpad(Protocol):
     """Run directories: what passes between the daemon and a launcher."""
 
     def directory(self, run_id: str) -> Path: ...
+
+    def spool_directory(self, run_id: str) -> Path:
+        """Where the run's hooks put their events."""
 
     async def prepare(self, run_id: str, term: int, launch: Launch) -> Sequence[str]:
         """Writes the run directory and the one-time ticket, durably; returns the launcher's argv."""

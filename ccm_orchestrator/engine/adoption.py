@@ -1,0 +1,159 @@
+"""What an earlier daemon left behind: every open run is adopted, settled, or given back, before anything is claimed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from ccm_orchestrator.domain.agent import AgentState, AgentView
+from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.domain.profiles import Profile
+from ccm_orchestrator.domain.result import FailureKind
+from ccm_orchestrator.domain.run import Run
+from ccm_orchestrator.domain.supervision import POISON_DEATHS, POISON_WINDOW_S, Adoption, reconcile
+from ccm_orchestrator.domain.transitions import first_view
+from ccm_orchestrator.engine.ending import Ending
+from ccm_orchestrator.engine.intake import Intake
+from ccm_orchestrator.engine.leases import Leases
+from ccm_orchestrator.engine.live import LiveRun
+from ccm_orchestrator.engine.parts import Parts
+from ccm_orchestrator.engine.roster import Roster
+from ccm_orchestrator.engine.run import follow
+from ccm_orchestrator.engine.settle import settle
+from ccm_orchestrator.errors import TaskNotFound, TerminalError
+from ccm_orchestrator.ports.journal import RunQuery
+from ccm_orchestrator.ports.launching import RunTrace, Ticket, WakeupKind
+from ccm_orchestrator.ports.tasks import LeaseAnswer
+from ccm_orchestrator.ports.terminal import WindowInfo
+
+log = logging.getLogger(__name__)
+
+ALL_RUNS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What the start-up found, by agent name."""
+
+    decisions: dict[str, Adoption]
+
+
+async def adopt_all(parts: Parts, term: int, roster: Roster, intake: Intake, leases: Leases) -> Adopted:
+    """Idempotent. Raises: StoreUnavailable, StaleTerm."""
+    windows = await _windows(parts)
+    views = {run.run_id: run for run in await parts.journal.runs(RunQuery(open_only=True, limit=ALL_RUNS))}
+    known = await parts.journal.views(list(views))
+    decisions: dict[str, Adoption] = {}
+    for run in views.values():
+        if roster.get(run.run_id) is not None:
+            continue
+        decisions[run.name] = await _adopt(parts, term, run, known.get(run.run_id), windows, roster, intake, leases)
+    await _report_strays(parts, windows or [], frozenset(views))
+    return Adopted(decisions)
+
+
+async def _windows(parts: Parts) -> list[WindowInfo] | None:
+    """None: tmux does not answer, so nothing may be concluded from a missing window."""
+    try:
+        return list(await parts.terminal.windows())
+    except TerminalError as error:
+        log.warning("adopting without windows: %s", error.message)
+        return None
+
+
+async def _adopt(
+    parts: Parts,
+    term: int,
+    run: Run,
+    view: AgentView | None,
+    windows: list[WindowInfo] | None,
+    roster: Roster,
+    intake: Intake,
+    leases: Leases,
+) -> Adoption:
+    trace = await _trace(parts, run)
+    decision = reconcile(
+        lock_held=trace.lock_held,
+        agent_alive=trace.agent_alive,
+        exit_recorded=trace.exit is not None,
+        started=trace.ticket is Ticket.REDEEMED or trace.agent is not None,
+        terminal_answers=windows is not None,
+    )
+    live = await _live(parts, term, run, view, windows or [])
+    ending = await _ending(live, decision, leases)
+    parts.watch.add_run(run.run_id)
+    intake.mark(run.run_id)
+    life = follow(live, intake, leases) if ending is None else settle(live, ending, intake, leases)
+    roster.add(live, life)
+    live.wake(WakeupKind.EXIT)
+    log.info("agent %s of task %s: %s", run.name, run.task_id, decision)
+    await live.publish(EventKind.AGENT_ADOPTED, agent=run.name, decision=decision)
+    return decision
+
+
+async def _trace(parts: Parts, run: Run) -> RunTrace:
+    """An unredeemed ticket is taken back first: whatever has not started by now never will."""
+    await parts.launchpad.revoke(run.run_id)
+    return await parts.launchpad.trace(run.run_id)
+
+
+async def _live(parts: Parts, term: int, run: Run, view: AgentView | None, windows: list[WindowInfo]) -> LiveRun:
+    task = await parts.store.get(run.task_id)
+    profile = parts.profiles.get(run.profile) or Profile(run.profile, driver=run.driver, mode=run.mode)
+    start = view or first_view(parts.clock.now(), AgentState.UNKNOWN)
+    live = LiveRun(parts, term, run, task, profile, parts.drivers[run.driver], start)
+    registry = live.driver.registry_directory()
+    if registry is not None:
+        parts.watch.add_registry(registry)
+    window = next((info.ref for info in windows if info.run_id == run.run_id), run.window)
+    deaths = run.daemon_deaths + (1 if _died_at_start(parts, run) else 0)
+    await live.save(term=term, window=window, daemon_deaths=deaths)
+    return live
+
+
+def _died_at_start(parts: Parts, run: Run) -> bool:
+    return (parts.clock.now() - run.created_at).total_seconds() < POISON_WINDOW_S
+
+
+async def _ending(live: LiveRun, decision: Adoption, leases: Leases) -> Ending | None:
+    """None: go on observing."""
+    if not await _confirm(live, leases):
+        return Ending.abandoned()
+    if live.run.daemon_deaths >= POISON_DEATHS and _died_at_start(live.parts, live.run):
+        return _poisoned()
+    if decision is Adoption.START_AGAIN:
+        return Ending.failed(FailureKind.SPAWN, "The daemon died before the agent was started.")
+    if decision is Adoption.LOST:
+        return Ending.failed(FailureKind.LOST, "The agent vanished while the daemon was away.")
+    return None
+
+
+def _poisoned() -> Ending:
+    message = "The daemon died three times within a minute of starting this task."
+    failed = Ending.failed(FailureKind.LOST, message)
+    return Ending(failed.outcome, failure=failed.failure, poison=True)
+
+
+async def _confirm(live: LiveRun, leases: Leases) -> bool:
+    """False when the claim was superseded while this system was away."""
+    parts, key = live.parts, live.run.key
+    asked_at_s = parts.clock.uptime_s()
+    try:
+        answer = await parts.store.adopt(key, parts.system_id, parts.boot_id, parts.limits.lease_s)
+    except TaskNotFound:
+        return False
+    if answer is LeaseAnswer.FENCED:
+        return False
+    leases.grant(key, asked_at_s)
+    if answer is LeaseAnswer.CANCEL:
+        live.cancel()
+    return True
+
+
+async def _report_strays(parts: Parts, windows: list[WindowInfo], open_runs: frozenset[str]) -> None:
+    """Windows of ours that no open run owns are told, never touched; windows without our mark are not even told."""
+    for info in windows:
+        if info.run_id is not None and info.run_id not in open_runs:
+            log.warning("window %s belongs to run %s, which is not open", info.name, info.run_id)
+            event = BusEvent(EventKind.AGENT_STRAY, parts.clock.now(), None, info.run_id, {"window": info.name})
+            await parts.bus.publish(event)

@@ -1,0 +1,39 @@
+"""How one run ended, as seen from this system, before the store has been told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ccm_orchestrator.domain.result import Failure, FailureKind, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """`outcome` None: the run is abandoned without a word to the store (its claim was superseded)."""
+
+    outcome: Outcome | None
+    text: str = ""
+    failure: Failure | None = None
+    poison: bool = False
+
+    @classmethod
+    def succeeded(cls, text: str) -> Ending:
+        return cls(Outcome.SUCCEEDED, text)
+
+    @classmethod
+    def failed(cls, kind: FailureKind, message: str, text: str = "", resets_at: float | None = None) -> Ending:
+        return cls(Outcome.FAILED, text, Failure(kind, message, resets_at))
+
+    @classmethod
+    def cancelled(cls) -> Ending:
+        return cls(Outcome.CANCELLED)
+
+    @classmethod
+    def abandoned(cls) -> Ending:
+        return cls(None)
+
+    @property
+    def sentence(self) -> str:
+        if self.outcome is None:
+            return "a newer claim of the task exists"
+        return self.failure.message if self.failure else self.outcome.value

@@ -1,0 +1,118 @@
+"""A run that this orchestrator follows: everything it knows of it, owned by one coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from ccm_orchestrator.domain.agent import AgentView
+from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.domain.profiles import Profile
+from ccm_orchestrator.domain.run import Run
+from ccm_orchestrator.domain.task import Task
+from ccm_orchestrator.domain.transitions import first_view
+from ccm_orchestrator.engine.parts import Parts
+from ccm_orchestrator.engine.tracker import Tracker
+from ccm_orchestrator.errors import StaleTerm
+from ccm_orchestrator.ports.agents import AgentDriver, Reading, SessionTrace
+from ccm_orchestrator.ports.launching import WakeupKind
+
+
+class LiveRun:
+    """Only the run's own coroutine writes to it; the rest of the orchestrator calls `wake`, `receive`, `cancel`,
+    `fence` and `retire`, which record a wish and ring the bell."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        term: int,
+        run: Run,
+        task: Task,
+        profile: Profile,
+        driver: AgentDriver,
+        view: AgentView | None = None,
+    ) -> None:
+        self.parts = parts
+        self.term = term
+        self.run = run
+        self.task = task
+        self.profile = profile
+        self.driver = driver
+        self.tracker = Tracker(view or first_view(parts.clock.now()))
+        self.news = asyncio.Event()
+        self.pending: set[WakeupKind] = set()
+        self.inbox: list[Reading] = []
+        self.session_id = run.session_id
+        self.transcript_path: str | None = None
+        self.last_text = ""
+        self.nudged_at: datetime | None = None
+        self.marker_asked = False
+        self.typed_prompt: str | None = None
+        """A prompt too large for argv, to be typed as soon as the agent is at its prompt."""
+        self.permission_seen = ""
+        self.cancel_requested = False
+        self.fenced = False
+        self.retired = False
+        self.next_trace_at = parts.clock.now()
+        self.next_sweep_at = parts.clock.now()
+
+    # --- called by the orchestrator ---
+
+    def wake(self, kind: WakeupKind) -> None:
+        self.pending.add(kind)
+        self.news.set()
+
+    def receive(self, readings: Sequence[Reading]) -> None:
+        self.inbox.extend(readings)
+        self.news.set()
+
+    def cancel(self) -> None:
+        self.cancel_requested = True
+        self.news.set()
+
+    def fence(self) -> None:
+        """The claim was superseded: the agent is stopped, and the store is told nothing."""
+        self.fenced = True
+        self.news.set()
+
+    def retire(self) -> None:
+        """A newer orchestrator has taken over: this one does nothing more."""
+        self.retired = True
+        self.news.set()
+
+    # --- used by the steps of the run ---
+
+    def check_term(self) -> None:
+        """Before every act that the outside can see. Raises: StaleTerm."""
+        if self.retired:
+            raise StaleTerm()
+
+    async def save(self, **changes: object) -> None:
+        """Changes fields of the run and commits. Raises: StaleTerm."""
+        self.check_term()
+        self.run = replace(self.run, **changes)  # type: ignore[arg-type]
+        await self.parts.journal.save_run(self.run, self.term)
+
+    async def publish(self, kind: EventKind, **data: object) -> None:
+        now = self.parts.clock.now()
+        await self.parts.bus.publish(BusEvent(kind, now, self.run.task_id, self.run.run_id, data))
+
+    def trace(self) -> SessionTrace:
+        """What the driver may consult."""
+        return SessionTrace(
+            run=self.run,
+            agent=self.run.agent,
+            run_directory=self.parts.launchpad.directory(self.run.run_id),
+            session_id=self.session_id,
+            transcript_path=self.transcript_path,
+        )
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until the bell rings, or the timeout."""
+        try:
+            await asyncio.wait_for(self.news.wait(), timeout_s)
+        except TimeoutError:
+            return
+        self.news.clear()

@@ -1,0 +1,288 @@
+"""The middle of a run: gather evidence, tell everybody what changed, supervise, until it ends."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+
+from ccm_orchestrator.domain.agent import AgentState, Evidence, Signal, Source
+from ccm_orchestrator.domain.dialogue import PermissionStatus
+from ccm_orchestrator.domain.events import EventKind
+from ccm_orchestrator.domain.result import FailureKind
+from ccm_orchestrator.domain.run import RunState
+from ccm_orchestrator.domain.supervision import Stall, stall
+from ccm_orchestrator.domain.task import TaskStatus
+from ccm_orchestrator.engine.conclude import conclude, without_marker
+from ccm_orchestrator.engine.ending import Ending
+from ccm_orchestrator.engine.failpoints import RUN_BEGUN, RUN_COMPLETE
+from ccm_orchestrator.engine.intake import Intake
+from ccm_orchestrator.engine.live import LiveRun
+from ccm_orchestrator.engine.messenger import Messenger
+from ccm_orchestrator.errors import Fenced, TerminalError
+from ccm_orchestrator.ports.launching import RunTrace, Ticket, WakeupKind
+
+log = logging.getLogger(__name__)
+
+NUDGE = "Please go on with the task. If it is finished, say so; if something blocks you, say what."
+MARKER_REQUEST = (
+    "Your last message has no end marker. If the task is finished, answer with a line [DONE]; "
+    "if it cannot be finished, answer with a line [ERROR] and the reason."
+)
+_DOUBTFUL = frozenset({AgentState.SPAWNING, AgentState.INITIALIZING, AgentState.UNKNOWN, AgentState.WORKING})
+_ENDED = frozenset({AgentState.COMPLETE, AgentState.ERROR, AgentState.GONE})
+LAUNCH_GRACE_S = 15.0
+"""How long a launcher may take to say that it started, before its window is called lost."""
+
+
+class Observer:
+    """Follows one run until it ends."""
+
+    def __init__(self, live: LiveRun, intake: Intake) -> None:
+        self._live = live
+        self._intake = intake
+        self._messenger = Messenger(live)
+        self._published = (live.tracker.view.state, live.tracker.view.dialog)
+        self._marked = live.task.status
+
+    async def observe(self) -> Ending:
+        """Returns how it ended. Raises: StaleTerm."""
+        live = self._live
+        while True:
+            live.check_term()
+            await self._look()
+            await self._tell()
+            ending = await self._supervise()
+            if ending is not None:
+                return ending
+            await live.wait(live.parts.limits.tick_s)
+
+    # --- gathering ---
+
+    async def _look(self) -> None:
+        live, now = self._live, self._live.parts.clock.now()
+        pending, live.pending = live.pending, set()
+        await self._take_readings()
+        if WakeupKind.EXIT in pending or now >= live.next_trace_at:
+            live.next_trace_at = now + timedelta(seconds=live.parts.limits.trace_interval_s)
+            await self._look_at_processes()
+        if pending & {WakeupKind.REGISTRY, WakeupKind.STREAM, WakeupKind.EXIT} or self._doubtful():
+            live.tracker.apply(await live.driver.observe(live.trace()))
+        await self._look_at_permissions()
+        if now >= live.next_sweep_at:
+            live.next_sweep_at = now + timedelta(seconds=live.parts.limits.sweep_interval_s)
+            await self._look_at_screen()
+
+    async def _take_readings(self) -> None:
+        live = self._live
+        readings, live.inbox = live.inbox, []
+        for reading in readings:
+            live.session_id = reading.session_id or live.session_id
+            live.transcript_path = reading.transcript_path or live.transcript_path
+            live.tracker.apply(reading.evidence)
+            if reading.prompt is not None:
+                await self._messenger.accepted(reading.prompt)
+            for item in reading.evidence:
+                if item.signal is Signal.TURN_ENDED and not item.subagent:
+                    live.last_text = item.detail
+                    await self._messenger.turn_ended()
+
+    async def _look_at_processes(self) -> None:
+        live = self._live
+        trace = await live.parts.launchpad.trace(live.run.run_id)
+        if trace.agent is not None and live.run.state is not RunState.RUNNING:
+            await self._begin(trace)
+        if trace.exit is not None and not trace.lock_held:
+            await self._exited(trace)
+        elif not trace.lock_held and not trace.agent_alive and self._overdue(trace):
+            live.tracker.apply([Evidence(Source.EXIT_RECORD, Signal.VANISHED, live.parts.clock.now())])
+
+    def _overdue(self, trace: RunTrace) -> bool:
+        if trace.ticket is Ticket.REDEEMED or trace.agent is not None:
+            return True
+        age_s = (self._live.parts.clock.now() - self._live.run.created_at).total_seconds()
+        return age_s > LAUNCH_GRACE_S
+
+    async def _begin(self, trace: RunTrace) -> None:
+        live, now = self._live, self._live.parts.clock.now()
+        live.tracker.apply([Evidence(Source.EXIT_RECORD, Signal.PROCESS_STARTED, now)])
+        await live.save(state=RunState.RUNNING, agent=trace.agent, started_at=live.run.started_at or now)
+        try:
+            live.task = await live.parts.store.begin(live.run.key, live.run.run_id)
+        except Fenced:
+            live.fence()
+            return
+        self._marked = live.task.status
+        live.parts.reach(RUN_BEGUN)
+        await live.publish(EventKind.TASK_RUNNING, agent=live.run.name, attempt=live.run.attempt)
+
+    async def _exited(self, trace: RunTrace) -> None:
+        """What the agent spooled and streamed before it ended is read before its end is believed."""
+        live = self._live
+        await self._intake.drain(live.run.run_id)
+        await self._take_readings()
+        live.tracker.apply(await live.driver.observe(live.trace()))
+        exit_record = trace.exit
+        if exit_record is None:
+            return
+        done = live.driver.exit_means_done and exit_record.exit_code == 0
+        data = {
+            "exit_code": exit_record.exit_code,
+            "signal": exit_record.signal,
+            "reason": exit_record.reason,
+            "done": done,
+            "terminal_lost": await self._terminal_lost(),
+        }
+        live.tracker.apply(
+            [Evidence(Source.EXIT_RECORD, Signal.EXITED, exit_record.ended_at, exit_record.detail, data)]
+        )
+
+    async def _terminal_lost(self) -> bool:
+        """The tmux server that the window lived in is not there any more."""
+        window = self._live.run.window
+        if window is None:
+            return False
+        health = await self._live.parts.terminal.health()
+        return health.server_pid != window.server_pid
+
+    async def _look_at_permissions(self) -> None:
+        """An open request is evidence of a dialog; an agent that went on has answered it elsewhere."""
+        live = self._live
+        for request in await live.parts.journal.permissions(live.run.run_id):
+            view = live.tracker.view
+            if request.request_id != live.permission_seen:
+                live.permission_seen = request.request_id
+                live.tracker.apply([Evidence(Source.HOOK, Signal.ASKED, request.created_at, request.dialog)])
+            elif view.since > request.created_at and (view.dialog is None or view.state is not AgentState.WAITING):
+                await live.parts.journal.close_permission(request.request_id, PermissionStatus.ANSWERED_ELSEWHERE)
+                live.parts.bus.wake()
+
+    def _doubtful(self) -> bool:
+        view = self._live.tracker.view
+        return view.state in _DOUBTFUL and view.age_s(self._live.parts.clock.now()) > 1.0
+
+    async def _look_at_screen(self) -> None:
+        live = self._live
+        view = live.tracker.view
+        if live.run.window is None or view.state in _ENDED:
+            return
+        if live.run.agent is not None and view.age_s(live.parts.clock.now()) < live.parts.limits.sweep_interval_s:
+            return
+        try:
+            screen = await live.parts.terminal.capture(live.run.window)
+        except TerminalError as error:
+            log.debug("screen of %s: %s", live.run.name, error.message)
+            return
+        seen = live.driver.read_screen(screen, live.parts.clock.now(), live.run.run_id)
+        if seen is not None:
+            live.tracker.apply([seen])
+
+    # --- telling ---
+
+    async def _tell(self) -> None:
+        live = self._live
+        view = live.tracker.view
+        if (view.state, view.dialog) == self._published:
+            return
+        self._published = (view.state, view.dialog)
+        await live.parts.journal.save_view(live.run.run_id, view)
+        evidence = view.evidence
+        await live.publish(
+            EventKind.AGENT_STATE,
+            agent=live.run.name,
+            state=view.state,
+            dialog=view.dialog,
+            source=evidence.source if evidence else None,
+            signal=evidence.signal if evidence else None,
+        )
+        await self._mark_task()
+
+    async def _mark_task(self) -> None:
+        live = self._live
+        waiting = live.tracker.view.state is AgentState.WAITING
+        wanted = TaskStatus.WAITING if waiting else TaskStatus.RUNNING
+        if self._marked is wanted or self._marked not in (TaskStatus.RUNNING, TaskStatus.WAITING):
+            return
+        try:
+            live.task = await live.parts.store.mark(live.run.key, wanted)
+        except Fenced:
+            live.fence()
+            return
+        self._marked = wanted
+        kind = EventKind.TASK_WAITING if waiting else EventKind.TASK_RUNNING
+        await live.publish(kind, agent=live.run.name, dialog=live.tracker.view.dialog)
+
+    # --- supervising ---
+
+    async def _supervise(self) -> Ending | None:
+        live = self._live
+        if live.fenced:
+            return Ending.abandoned()
+        if live.cancel_requested:
+            return Ending.cancelled()
+        await self._type_prompt()
+        return self._over_limit() or await self._stalled() or await self._concluded()
+
+    def _over_limit(self) -> Ending | None:
+        live = self._live
+        limit_s = live.task.time_limit_s or live.profile.time_limit_s
+        started = live.run.started_at
+        if limit_s and started and (live.parts.clock.now() - started).total_seconds() > limit_s:
+            message = f"The time limit of {limit_s:g} s is over; raise `time_limit_s` of the task or its profile."
+            return Ending.failed(FailureKind.TIME_LIMIT, message, live.last_text)
+        budget_usd = live.task.budget_usd or live.profile.budget_usd
+        cost_usd = live.tracker.cost_usd
+        if budget_usd and cost_usd is not None and cost_usd >= budget_usd:
+            message = f"The budget of {budget_usd:.2f} USD is spent ({cost_usd:.2f}); raise it and release the task."
+            return Ending.failed(FailureKind.BUDGET, message, live.last_text)
+        return None
+
+    async def _stalled(self) -> Ending | None:
+        live, now = self._live, self._live.parts.clock.now()
+        action = stall(live.tracker.view, live.profile, now, live.nudged_at)
+        if action is Stall.FAIL:
+            silent_s = (now - live.tracker.view.last_sign_of_life).total_seconds()
+            message = f"The agent gave no sign of life for {silent_s:.0f} s."
+            return Ending.failed(FailureKind.INACTIVITY, message, live.last_text)
+        if action is Stall.NUDGE:
+            live.nudged_at = now
+            await self._messenger.submit(NUDGE)
+            await live.publish(EventKind.AGENT_NUDGED, agent=live.run.name)
+        return None
+
+    async def _type_prompt(self) -> None:
+        """A prompt that argv could not carry goes in as soon as the agent is at its prompt."""
+        live = self._live
+        view = live.tracker.view
+        at_prompt = view.evidence is not None and view.evidence.source in (Source.REGISTRY, Source.HOOK)
+        waiting = view.state in (AgentState.INITIALIZING, AgentState.WAITING) and at_prompt
+        if live.typed_prompt and waiting and await self._messenger.submit(live.typed_prompt):
+            live.typed_prompt = None
+
+    async def _concluded(self) -> Ending | None:
+        live = self._live
+        view = live.tracker.view
+        if await self._messenger.deliver() and view.state not in (AgentState.ERROR, AgentState.GONE):
+            return None
+        ending = conclude(view, str(live.run.cwd), live.last_text, live.profile.end_marker)
+        if ending is None and view.state is AgentState.COMPLETE:
+            ending = await self._ask_for_marker()
+        if ending is not None:
+            await live.parts.journal.save_view(live.run.run_id, view)
+            live.parts.reach(RUN_COMPLETE)
+        return ending
+
+    async def _ask_for_marker(self) -> Ending | None:
+        live = self._live
+        if live.marker_asked or not await self._messenger.submit(MARKER_REQUEST):
+            return without_marker(live.last_text)
+        live.marker_asked = True
+        live.tracker.view = replace(live.tracker.view, state=AgentState.WORKING, since=live.parts.clock.now())
+        return None
+
+    async def close(self) -> None:
+        """After the run: messages that were never delivered, requests that nobody can answer any more."""
+        await self._messenger.close()
+        journal, run_id = self._live.parts.journal, self._live.run.run_id
+        for request in await journal.permissions(run_id):
+            await journal.close_permission(request.request_id, PermissionStatus.EXPIRED)

@@ -1,0 +1,173 @@
+"""One orchestrator: adopts what is there, then claims and follows, until it is stopped or superseded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.engine.adoption import adopt_all
+from ccm_orchestrator.engine.dispatcher import Dispatcher
+from ccm_orchestrator.engine.intake import Intake
+from ccm_orchestrator.engine.leases import Leases
+from ccm_orchestrator.engine.live import LiveRun
+from ccm_orchestrator.engine.parts import Parts
+from ccm_orchestrator.engine.roster import Roster
+from ccm_orchestrator.engine.settle import patiently
+from ccm_orchestrator.errors import StoreUnavailable, TerminalError
+from ccm_orchestrator.ports.journal import RunQuery
+from ccm_orchestrator.ports.launching import WakeupKind
+
+log = logging.getLogger(__name__)
+
+SWEEP_RUNS_S = 3600.0
+BEAT_S = 1.0
+
+
+class Orchestrator:
+    """Lives in one event loop of its own thread."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._roster = Roster(self._vacated)
+        self._intake = Intake(parts, self._roster.reader, self._roster.receive)
+        self._leases = Leases(parts, self._roster.keys)
+        self._dispatcher: Dispatcher | None = None
+        self._renew_now = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.beats = 0
+        self.ready = False
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Both numbers rise while the loop turns, the database answers and the dispatcher goes round."""
+        return self.beats, self._dispatcher.ticks if self._dispatcher else 0
+
+    async def run(self) -> None:
+        """Until `stop`. The agents live on."""
+        self._loop = asyncio.get_running_loop()
+        parts = self._parts
+        term = await patiently(lambda: parts.journal.begin_term(parts.boot_id))
+        await self._start_terminal()
+        await parts.watch.start()
+        dispatcher = self._dispatcher = Dispatcher(parts, term, self._roster, self._intake, self._leases)
+        found = await patiently(lambda: adopt_all(parts, term, self._roster, self._intake, self._leases))
+        await patiently(dispatcher.recover_claims)
+        await parts.bus.publish(
+            BusEvent(EventKind.DAEMON_STARTED, parts.clock.now(), data={"term": term, "adopted": len(found.decisions)})
+        )
+        self.ready = True
+        await self._serve(dispatcher)
+
+    async def _serve(self, dispatcher: Dispatcher) -> None:
+        duties = [self._listen(), self._intake.run(), self._renew(), self._rescue(), self._sweep(), self._beat()]
+        tasks = [asyncio.create_task(duty) for duty in (*duties, dispatcher.run())]
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stop}:
+                task.result()  # a duty never returns: if one did, its error ends this orchestrator
+        finally:
+            for task in (*tasks, stop):
+                task.cancel()
+            await asyncio.gather(*tasks, stop, return_exceptions=True)
+            await self._roster.stop()
+            await self._parts.watch.stop()
+            await self._parts.terminal.stop()
+
+    # --- called from other threads ---
+
+    def poke(self) -> None:
+        """Somebody wrote an intent: look at it now."""
+        self._call(self._poked)
+
+    def stop(self) -> None:
+        self._call(self._stop.set)
+
+    def retire(self) -> None:
+        """Superseded: whatever this orchestrator does when it wakes up, it does nothing that can be seen."""
+        self._roster.retire()
+
+    def _call(self, act: Callable[[], None]) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(act)
+
+    def _poked(self) -> None:
+        self._renew_now.set()
+        self._roster.wake_all()
+
+    def _vacated(self, live: LiveRun) -> None:
+        self._leases.forget(live.run.key)
+        if self._dispatcher is not None:
+            self._dispatcher.vacated()
+
+    # --- duties ---
+
+    async def _listen(self) -> None:
+        async for wakeup in self._parts.watch.wakeups():
+            if wakeup.kind is WakeupKind.SPOOL and wakeup.run_id is not None:
+                self._intake.mark(wakeup.run_id)
+            else:
+                self._roster.wake(wakeup)
+
+    async def _renew(self) -> None:
+        while True:
+            try:
+                self._roster.answer(await self._leases.renew())
+            except StoreUnavailable as error:
+                log.warning("leases are not renewed: %s", error.message)
+            self._renew_now.clear()
+            await _sleep_or(self._renew_now, self._parts.limits.renew_interval_s)
+
+    async def _rescue(self) -> None:
+        parts = self._parts
+        while True:
+            try:
+                for task in await parts.store.rescue(parts.system_id, parts.limits.takeover_grace_s):
+                    log.info("task %s is %s again", task.task_id, task.status)
+            except StoreUnavailable as error:
+                log.warning("rescue is skipped: %s", error.message)
+            await asyncio.sleep(parts.limits.rescue_interval_s)
+
+    async def _sweep(self) -> None:
+        parts = self._parts
+        while True:
+            for run_id in self._roster.ids():
+                self._intake.mark(run_id)
+            try:
+                keep = frozenset(
+                    run.run_id for run in await parts.journal.runs(RunQuery(open_only=True, limit=100_000))
+                )
+                await parts.launchpad.sweep(keep, parts.limits.run_directory_age_s)
+            except StoreUnavailable as error:
+                log.warning("sweep is skipped: %s", error.message)
+            await asyncio.sleep(SWEEP_RUNS_S)
+
+    async def _beat(self) -> None:
+        """The probe waits for the database: a hung one is no progress, one that answers "unavailable" is."""
+        while True:
+            try:
+                await self._parts.journal.open_claims()
+            except StoreUnavailable as error:
+                log.warning("the journal is away: %s", error.message)
+            self.beats += 1
+            await asyncio.sleep(BEAT_S)
+
+    # --- starting ---
+
+    async def _start_terminal(self) -> None:
+        """A missing or hung tmux does not keep the daemon down: tasks are held with that reason meanwhile."""
+        try:
+            await self._parts.terminal.start()
+        except TerminalError as error:
+            log.error("%s", error.message)
+
+
+async def _sleep_or(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return

@@ -1,0 +1,63 @@
+"""What the engine is built of: every port, every limit, in one value that `wiring` makes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ccm_orchestrator.domain.profiles import Profile
+from ccm_orchestrator.domain.supervision import RetryPolicy
+from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.failpoints import Reach, reach_nothing
+from ccm_orchestrator.ports.agents import AgentDriver
+from ccm_orchestrator.ports.journal import Journal
+from ccm_orchestrator.ports.launching import Launchpad, Watch
+from ccm_orchestrator.ports.tasks import TaskStore
+from ccm_orchestrator.ports.terminal import Terminal
+from ccm_orchestrator.ports.world import Clock, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All in seconds but the counts."""
+
+    max_agents: int = 10
+    lease_s: float = 90.0
+    lease_margin_s: float = 10.0
+    """A lease is trusted until this long before it ends."""
+    renew_interval_s: float = 20.0
+    takeover_grace_s: float = 600.0
+    rescue_interval_s: float = 15.0
+    poll_interval_s: float = 2.0
+    tick_s: float = 1.0
+    """How often a run looks at its clocks when nothing happens."""
+    sweep_interval_s: float = 5.0
+    """How often the screen of a doubtful agent is read."""
+    trace_interval_s: float = 10.0
+    """How often a run's processes are looked at when nothing was reported."""
+    interrupt_grace_s: float = 30.0
+    terminate_grace_s: float = 10.0
+    run_directory_age_s: float = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    system_id: str
+    boot_id: str
+    store: TaskStore
+    journal: Journal
+    bus: Bus
+    terminal: Terminal
+    launchpad: Launchpad
+    watch: Watch
+    drivers: Mapping[str, AgentDriver]
+    workspace: Workspace
+    clock: Clock
+    profiles: Mapping[str, Profile]
+    limits: Limits = field(default_factory=Limits)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    permission_url: Callable[[str], str | None] = lambda _run_id: None
+    """Where the permission hook of a run is answered; None: nowhere but in its terminal."""
+    chance: Callable[[], float] = random.random
+    reach: Reach = reach_nothing

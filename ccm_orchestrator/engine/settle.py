@@ -1,0 +1,174 @@
+"""The end of a run: stop the agent, collect what it did, tell the store once, and put the run away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.domain.result import Failure, FailureKind, Outcome, TaskResult
+from ccm_orchestrator.domain.run import RunState
+from ccm_orchestrator.domain.summary import summarise
+from ccm_orchestrator.domain.supervision import AfterFailure, NextStep, after_failure
+from ccm_orchestrator.domain.task import Hold, HoldReason, TaskStatus
+from ccm_orchestrator.engine.ending import Ending
+from ccm_orchestrator.engine.failpoints import FINISH_ENDED, FINISH_RECORDED, FINISH_STOPPED
+from ccm_orchestrator.engine.intake import Intake
+from ccm_orchestrator.engine.leases import Leases
+from ccm_orchestrator.engine.live import LiveRun
+from ccm_orchestrator.engine.stopping import stop_agent
+from ccm_orchestrator.errors import Fenced, StoreUnavailable, TerminalError
+from ccm_orchestrator.ports.agents import Report
+from ccm_orchestrator.ports.tasks import FinishAnswer, LeaseAnswer, Release, ReleaseKind
+
+log = logging.getLogger(__name__)
+
+STORE_RETRY_S = 2.0
+EVENT_PAGE = 1000
+_ENDED = {
+    Outcome.SUCCEEDED: EventKind.TASK_SUCCEEDED,
+    Outcome.FAILED: EventKind.TASK_FAILED,
+    Outcome.CANCELLED: EventKind.TASK_CANCELLED,
+}
+_RELEASE = {
+    NextStep.RETRY: ReleaseKind.ATTEMPT_FAILED,
+    NextStep.RETRY_INFRASTRUCTURE: ReleaseKind.INFRASTRUCTURE,
+    NextStep.HOLD: ReleaseKind.VOLUNTARY,
+}
+T = TypeVar("T")
+
+
+async def settle(live: LiveRun, ending: Ending, intake: Intake, leases: Leases) -> None:
+    """Returns when the run is `ended` in the journal and the store knows the outcome. Raises: StaleTerm."""
+    live.check_term()
+    stopped = await stop_agent(live, interrupt_first=ending.outcome is Outcome.CANCELLED)
+    live.parts.reach(FINISH_STOPPED)
+    await patiently(lambda: intake.drain(live.run.run_id))
+    result = await patiently(lambda: collect(live, ending))
+    if ending.outcome is not None:
+        await _tell_store(live, ending, result, leases, stopped)
+    live.parts.reach(FINISH_RECORDED)
+    await put_away(live, ending)
+    live.parts.reach(FINISH_ENDED)
+
+
+async def patiently(act: Callable[[], Awaitable[T]]) -> T:
+    """Repeats while the store is away: an outcome is never dropped because a disk is full or a server down."""
+    while True:
+        try:
+            return await act()
+        except StoreUnavailable as error:
+            log.warning("waiting for the store: %s", error.message)
+            await asyncio.sleep(STORE_RETRY_S)
+
+
+async def collect(live: LiveRun, ending: Ending) -> TaskResult:
+    """The result as it will be stored, from the agent's own events and the truthful source of its figures."""
+    parts, run = live.parts, live.run
+    events = await _events(live)
+    readings = [live.driver.read_hook(r, run.task_id) for r in await parts.bus.log.hook_records(run.run_id)]
+    for reading in readings:
+        live.session_id = reading.session_id or live.session_id
+        live.transcript_path = reading.transcript_path or live.transcript_path
+    report: Report = await live.driver.report(live.trace(), readings)
+    change = await parts.workspace.change_since(run.cwd, run.base_commit) if run.base_commit else None
+    started = run.started_at or run.created_at
+    return TaskResult(
+        outcome=ending.outcome or Outcome.FAILED,
+        text=ending.text or report.text,
+        failure=ending.failure,
+        summary=summarise(events),
+        usage=report.usage,
+        git=change,
+        duration_s=round((parts.clock.now() - started).total_seconds(), 3),
+        session_id=report.session_id or live.session_id,
+        transcript_path=report.transcript_path or live.transcript_path,
+        run_id=run.run_id,
+        attempt=run.attempt,
+    )
+
+
+async def _events(live: LiveRun) -> list[BusEvent]:
+    events: list[BusEvent] = []
+    cursor = 0
+    while page := await live.parts.bus.log.read(cursor, EVENT_PAGE, run_id=live.run.run_id):
+        events += [stored.event for stored in page]
+        cursor = page[-1].seq
+    return events
+
+
+async def _tell_store(live: LiveRun, ending: Ending, result: TaskResult, leases: Leases, stopped: bool) -> None:
+    await live.save()  # the term is checked once more, right before the outcome leaves this process
+    if await leases.ensure(live.run.key) is LeaseAnswer.FENCED:
+        await patiently(lambda: live.parts.store.finish(live.run.key, result))  # refused, and kept as evidence
+        await live.publish(EventKind.TASK_FENCED, run_id=live.run.run_id)
+        return
+    after = _after(live, ending, stopped)
+    try:
+        if after is None or after.step is NextStep.FAIL:
+            await _finish(live, result)
+        else:
+            await _release(live, after, ending)
+    except Fenced:
+        await live.publish(EventKind.TASK_FENCED, run_id=live.run.run_id)
+
+
+def _after(live: LiveRun, ending: Ending, stopped: bool) -> AfterFailure | None:
+    """What becomes of a failed attempt; None: the outcome is final as it is."""
+    if not stopped:
+        detail = "Some processes of the agent could not be ended; end them, then release the task."
+        return AfterFailure(NextStep.HOLD, hold=Hold(HoldReason.SETUP, detail))
+    if ending.poison:
+        detail = "The daemon died three times within a minute of starting this task; look at its log, then release it."
+        return AfterFailure(NextStep.HOLD, hold=Hold(HoldReason.POISON, detail))
+    if ending.failure is None:
+        return None
+    parts = live.parts
+    return after_failure(live.task, ending.failure, parts.retry, parts.clock.now(), parts.chance())
+
+
+async def _finish(live: LiveRun, result: TaskResult) -> None:
+    answer = await patiently(lambda: live.parts.store.finish(live.run.key, result))
+    if answer is FinishAnswer.FENCED:
+        raise Fenced()
+    task = await patiently(lambda: live.parts.store.get(live.run.task_id))
+    outcome = task.result.outcome if task.result else result.outcome
+    failure = result.failure.message if result.failure else ""
+    await live.publish(_ENDED[outcome], agent=live.run.name, attempt=result.attempt, reason=failure)
+
+
+async def _release(live: LiveRun, after: AfterFailure, ending: Ending) -> None:
+    release = Release(_RELEASE[after.step], ending.sentence, after.run_after, after.hold)
+    task = await patiently(lambda: live.parts.store.release(live.run.key, release))
+    data = {
+        "reason": ending.sentence,
+        "failure_kind": ending.failure.kind if ending.failure else None,
+        "run_after": after.run_after.isoformat() if after.run_after else None,
+        "hold_reason": after.hold.reason if after.hold else None,
+    }
+    kind = {TaskStatus.HELD: EventKind.TASK_HELD, TaskStatus.CANCELLED: EventKind.TASK_CANCELLED}
+    await live.publish(kind.get(task.status, EventKind.TASK_QUEUED), agent=live.run.name, **data)
+
+
+async def put_away(live: LiveRun, ending: Ending) -> None:
+    """The window is closed and the run is `ended`; its directory stays until the sweep."""
+    kind: FailureKind | None = ending.failure.kind if ending.failure else None
+    failure: Failure | None = ending.failure
+    await patiently(
+        lambda: live.save(
+            state=RunState.ENDED,
+            outcome=ending.outcome,
+            ending=failure.message if failure else ending.sentence,
+            failure_kind=kind,
+            ended_at=live.parts.clock.now(),
+        )
+    )
+    live.parts.watch.forget_run(live.run.run_id)
+    if live.run.window is None:
+        return
+    try:
+        await live.parts.terminal.close_window(live.run.window)
+    except TerminalError as error:
+        log.warning("window of %s stays open: %s", live.run.name, error.message)

@@ -1,0 +1,169 @@
+"""From a claim to an agent in a window, safe at every line: steps 2 to 4 of the spawn protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from ccm_orchestrator.domain.events import EventKind
+from ccm_orchestrator.domain.profiles import Profile
+from ccm_orchestrator.domain.result import FailureKind
+from ccm_orchestrator.domain.run import Run, RunState
+from ccm_orchestrator.domain.task import Task
+from ccm_orchestrator.engine.ending import Ending
+from ccm_orchestrator.engine.failpoints import SPAWN_INTENDED, SPAWN_LAUNCHED, SPAWN_OPENED, SPAWN_PREPARED
+from ccm_orchestrator.engine.live import LiveRun
+from ccm_orchestrator.engine.parts import Parts
+from ccm_orchestrator.errors import DriverError, InputError, StoreUnavailable, TerminalError, TmuxMissing
+from ccm_orchestrator.ports.agents import AgentDriver, LaunchOrder
+from ccm_orchestrator.ports.journal import RunQuery
+from ccm_orchestrator.ports.launching import Launch
+
+log = logging.getLogger(__name__)
+
+TOKEN_FILE = "token"
+CONTINUE_PROMPT = (
+    "The machine lost this session while you were working. Check what is already done, then finish the task. "
+    "It was:\n\n{prompt}"
+)
+
+
+class CannotSpawn(Exception):
+    """The task cannot be carried out here as it stands; `ending` says why."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.sentence)
+        self.ending = ending
+
+
+async def intend(parts: Parts, term: int, task: Task) -> LiveRun:
+    """Commits the run before anything is started. Raises: CannotSpawn, StaleTerm, StoreUnavailable."""
+    path = await _directory(parts, task)
+    profile = _profile(parts, task)
+    driver = _driver(parts, profile)
+    earlier = await parts.journal.runs(RunQuery(task_id=task.task_id, limit=1))
+    run = _new_run(parts, term, task, profile, path, earlier[0] if earlier else None)
+    live = LiveRun(parts, term, run, task, profile, driver)
+    await live.save()
+    parts.reach(SPAWN_INTENDED)
+    return live
+
+
+def _new_run(parts: Parts, term: int, task: Task, profile: Profile, path: Path, earlier: Run | None) -> Run:
+    resumable = earlier is not None and _resumable(earlier, profile, path)
+    session_id = earlier.session_id if earlier and resumable else str(uuid.uuid4())
+    return Run(
+        run_id=secrets.token_hex(16),
+        task_id=task.task_id,
+        fence=task.fence,
+        attempt=task.attempt,
+        term=term,
+        state=RunState.INTENDED,
+        project=task.project,
+        cwd=path,
+        profile=profile.name,
+        driver=profile.driver,
+        mode=profile.mode,
+        session_id=session_id,
+        resumed=resumable,
+        created_at=parts.clock.now(),
+        daemon_deaths=earlier.daemon_deaths if earlier else 0,
+    )
+
+
+def _resumable(earlier: Run, profile: Profile, path: Path) -> bool:
+    """What the machine lost is resumed; an attempt that failed by itself starts afresh."""
+    lost = earlier.failure_kind is not None and (
+        earlier.failure_kind.infrastructure or earlier.failure_kind is FailureKind.USAGE_LIMIT
+    )
+    same = (earlier.driver, earlier.mode, earlier.cwd) == (profile.driver, profile.mode, path)
+    return lost and same and earlier.started_at is not None and earlier.session_id is not None
+
+
+async def launch(live: LiveRun) -> None:
+    """Opens the window. Raises: CannotSpawn, StaleTerm."""
+    try:
+        await _launch(live)
+    except TmuxMissing as error:
+        raise CannotSpawn(Ending.failed(FailureKind.SETUP, error.message)) from error
+    except TerminalError as error:
+        raise CannotSpawn(Ending.failed(FailureKind.SPAWN, error.message)) from error
+    except (DriverError, InputError) as error:
+        raise CannotSpawn(Ending.failed(FailureKind.SETUP, error.message)) from error
+    except StoreUnavailable as error:
+        raise CannotSpawn(Ending.failed(FailureKind.SPAWN, error.message)) from error
+
+
+async def _launch(live: LiveRun) -> None:
+    parts, run = live.parts, live.run
+    token = secrets.token_urlsafe(32)
+    launch = await _prepare(live, token)
+    live.typed_prompt = launch.typed_prompt
+    files = {**launch.files, TOKEN_FILE: token.encode()}
+    argv = await parts.launchpad.prepare(run.run_id, live.term, replace(launch, files=files))
+    parts.reach(SPAWN_PREPARED)
+    parts.watch.add_run(run.run_id)
+    registry = live.driver.registry_directory()
+    if registry is not None:
+        parts.watch.add_registry(registry)
+    live.check_term()
+    base_commit = asyncio.ensure_future(parts.workspace.base_commit(run.cwd))
+    window = await parts.terminal.open_window(run.run_id, argv)
+    parts.reach(SPAWN_OPENED)
+    await live.save(state=RunState.LAUNCHED, window=window, base_commit=await base_commit)
+    parts.reach(SPAWN_LAUNCHED)
+    await live.publish(EventKind.AGENT_STATE, state=live.tracker.view.state, agent=run.name)
+
+
+async def _prepare(live: LiveRun, token: str) -> Launch:
+    parts, run, task = live.parts, live.run, live.task
+    health = await live.driver.probe()
+    if not health.ok:
+        raise CannotSpawn(Ending.failed(FailureKind.SETUP, health.detail))
+    directory = parts.launchpad.directory(run.run_id)
+    prompt = CONTINUE_PROMPT.format(prompt=task.prompt) if run.resumed else task.prompt
+    order = LaunchOrder(
+        run=run,
+        prompt=prompt,
+        profile=live.profile,
+        model=task.model or live.profile.model,
+        budget_usd=task.budget_usd or live.profile.budget_usd,
+        run_directory=directory,
+        spool_directory=parts.launchpad.spool_directory(run.run_id),
+        permission_url=parts.permission_url(run.run_id),
+        token=token,
+    )
+    return await live.driver.prepare(order)
+
+
+async def _directory(parts: Parts, task: Task) -> Path:
+    for project in await parts.store.projects():
+        if project.name == task.project:
+            if project.path.is_dir():
+                return project.path
+            detail = f"The directory of project `{project.name}`, {project.path}, is gone; restore it or register anew."
+            raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
+    detail = f"The project `{task.project}` is not registered here; run `ccm-orchestrator project add PATH`."
+    raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
+
+
+def _profile(parts: Parts, task: Task) -> Profile:
+    profile = parts.profiles.get(task.profile)
+    if profile is None:
+        known = ", ".join(sorted(parts.profiles))
+        detail = f"The profile `{task.profile}` is not configured; there are: {known}."
+        raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
+    return profile
+
+
+def _driver(parts: Parts, profile: Profile) -> AgentDriver:
+    driver = parts.drivers.get(profile.driver)
+    if driver is None:
+        known = ", ".join(sorted(parts.drivers))
+        detail = f"The profile `{profile.name}` names the driver `{profile.driver}`; there are: {known}."
+        raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
+    return driver
