@@ -23,7 +23,7 @@ from ccm_orchestrator.settings.sections import (
     StopTable,
     TmuxTable,
 )
-from ccm_orchestrator.settings.types import Count, Directory, Name, Positive, Text
+from ccm_orchestrator.settings.types import Count, Directory, Name, Positive, Slug, Text
 
 ENV_PREFIX = "CCM_"
 ENV_DELIMITER = "__"
