@@ -1,0 +1,219 @@
+"""What changed in a project's git repository.
+
+The repository's own configuration is not trusted with ours: git runs without hooks, monitors, pagers, external diffs,
+signature programs and network, and in an environment that holds no secret (a content filter such as LFS must run, or
+the answer would be wrong). Nothing is written, and no lock is taken that could disturb the agent's own git.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ccm_orchestrator.domain.result import GitChange
+
+MAX_COMMITS = 500
+MAX_FILES = 2_000
+MAX_STAT_FILES = 50
+_MAX_OUTPUT_BYTES = 8_000_000
+_MAX_STAT_CHARACTERS = 20_000
+_INHERITED = ("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR")
+_CALM = {
+    "LC_ALL": "C",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+}
+_SETTINGS = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.pager=cat",
+    "core.quotePath=false",
+    "gc.auto=0",
+    "i18n.logOutputEncoding=UTF-8",
+    "log.showSignature=false",
+    "protocol.allow=never",
+    "submodule.recurse=false",
+)
+_DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--no-relative")
+_DIFF_OPTIONS = (*_DIFF, "--ignore-submodules=dirty", "-O/dev/null")
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    data: bytes
+    complete: bool
+
+    @property
+    def text(self) -> str:
+        return _text(self.data)
+
+    @property
+    def items(self) -> list[str]:
+        """Of output in which each item is ended by NUL; one that was cut off is left out."""
+        return [_text(item) for item in self.data.split(b"\0")[:-1]]
+
+
+class GitWorkspace:
+    """`Workspace` by the `git` command. No git, no repository and no answer in time all mean: no change is known."""
+
+    def __init__(self, environment: Mapping[str, str], timeout_s: float = 30.0) -> None:
+        """git sees PATH, HOME, XDG_CONFIG_HOME and TMPDIR of `environment`; `timeout_s` is for each git command."""
+        self._environment = {name: environment[name] for name in _INHERITED if name in environment} | _CALM
+        self._timeout_s = timeout_s
+
+    async def base_commit(self, path: Path) -> str | None:
+        top = await self._top(path)
+        return await self._commit(top, "HEAD") if top else None
+
+    async def change_since(self, path: Path, base_commit: str) -> GitChange | None:
+        """Paths are relative to the top of the repository, of which the project may be a part.
+
+        What could not be told in full is said in the last lines of `diff_stat`. Raises: ValueError when `base_commit`
+        is not a whole object id.
+        """
+        if not _OBJECT_ID.fullmatch(base_commit):
+            raise ValueError(f"Expected `base_commit` to be a whole git object id, got: {base_commit!r}.")
+        top = await self._top(path)
+        if top is None:
+            return None
+        head = await self._commit(top, "HEAD") or ""
+        if await self._commit(top, base_commit) is None:
+            note = f"The commit {base_commit} that the run started from is not in the repository any more."
+            return GitChange(base_commit, head, (), (), note)
+        return await self._compare(top, base_commit, head)
+
+    async def _compare(self, top: Path, base: str, head: str) -> GitChange | None:
+        tracked, untracked, stat, commits, lost = await asyncio.gather(
+            self._git(top, *_DIFF_OPTIONS, "--name-only", "-z", base, "--"),
+            self._git(top, "ls-files", "--others", "--exclude-standard", "-z", "--"),
+            self._git(top, *_DIFF_OPTIONS, f"--stat=100,70,{MAX_STAT_FILES}", base, "--"),
+            self._commits(top, base, head),
+            self._count(top, head, base),
+        )
+        if tracked is None or untracked is None:
+            return None
+        files = tuple(dict.fromkeys([*tracked.items, *untracked.items]))
+        notes = [
+            *_untracked_note(len(untracked.items)),
+            *_cut_note(len(files), tracked.complete and untracked.complete),
+            *_lost_note(base, head, lost),
+        ]
+        return GitChange(base, head, commits, files[:MAX_FILES], _stat_text(stat, notes))
+
+    async def _commits(self, top: Path, base: str, head: str) -> tuple[str, ...]:
+        if not head:
+            return ()
+        options = ("-z", "--reverse", "--no-decorate", "--no-color", f"--max-count={MAX_COMMITS}", "--format=%h %s")
+        output = await self._git(top, "log", *options, f"{base}..{head}", "--")
+        return tuple(output.items) if output else ()
+
+    async def _count(self, top: Path, excluded: str, included: str) -> int:
+        """Commits that `included` has and `excluded` has not."""
+        span = f"{excluded}..{included}" if excluded else included
+        output = await self._git(top, "rev-list", "--count", span, "--")
+        return int(output.text) if output else 0
+
+    async def _commit(self, path: Path, name: str) -> str | None:
+        output = await self._git(path, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        return output.text.strip() if output else None
+
+    async def _top(self, path: Path) -> Path | None:
+        output = await self._git(path, "rev-parse", "--show-toplevel")
+        return Path(os.fsdecode(output.data.removesuffix(b"\n"))) if output and output.data.strip() else None
+
+    async def _git(self, directory: Path, *arguments: str) -> _Output | None:
+        """None when it could not be started, ended with an error, or did not end in time."""
+        with tempfile.TemporaryFile() as errors:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    output, code = await self._run(directory, arguments, errors)
+            except TimeoutError:
+                log.warning("git %s in %s did not end within %g s", arguments[0], directory, self._timeout_s)
+                return None
+            except OSError as error:
+                log.debug("git %s could not be started in %s: %s", arguments[0], directory, error)
+                return None
+            if code == 0:
+                return output
+            errors.seek(0)
+            log.debug("git %s in %s ended with %d: %s", arguments[0], directory, code, _text(errors.read(2_000)).strip())
+            return None
+
+    async def _run(self, directory: Path, arguments: Sequence[str], errors: IO[bytes]) -> tuple[_Output, int]:
+        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+        process = await asyncio.create_subprocess_exec(
+            *("git", "--no-pager", "--literal-pathspecs", *settings, *arguments),
+            cwd=directory,
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        try:
+            output = await _read(process.stdout)
+            return output, await process.wait() if output.complete else 0
+        finally:
+            await _end(process)
+
+
+async def _read(stream: asyncio.StreamReader) -> _Output:
+    data = bytearray()
+    while len(data) < _MAX_OUTPUT_BYTES:
+        chunk = await stream.read(65_536)
+        if not chunk:
+            return _Output(bytes(data), complete=True)
+        data += chunk
+    return _Output(bytes(data), complete=False)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ends git and whatever it started (it has a session of its own)."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _text(data: bytes) -> str:
+    """Never with lone surrogates, which no database and no JSON reader takes."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _untracked_note(count: int) -> list[str]:
+    return [f"{count} untracked file{'s' * (count != 1)}, not counted above."] if count else []
+
+
+def _cut_note(count: int, complete: bool) -> list[str]:
+    if count <= MAX_FILES and complete:
+        return []
+    return [f"Only the first {min(count, MAX_FILES)} of {'' if complete else 'more than '}{count} files are listed."]
+
+
+def _lost_note(base: str, head: str, lost: int) -> list[str]:
+    if not head:
+        return ["HEAD is a branch without a commit."]
+    if not lost:
+        return []
+    them = "a commit that was" if lost == 1 else f"{lost} commits that were"
+    return [f"HEAD lacks {them} there at {base[:12]}: history was rewritten, or another branch is checked out."]
+
+
+def _stat_text(stat: _Output | None, notes: list[str]) -> str:
+    text = stat.text.rstrip("\n")[:_MAX_STAT_CHARACTERS] if stat else "git could not compare the contents."
+    return "\n".join([*([text] if text else []), *notes])
