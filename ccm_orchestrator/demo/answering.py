@@ -6,13 +6,13 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
+from ccm_orchestrator.demo.answer import PromptError
 from ccm_orchestrator.demo.conversation import Conversation, read_conversation
-from ccm_orchestrator.demo.playback import Ledger, PromptError, Step, next_step
+from ccm_orchestrator.demo.playback import Ledger, Step, next_step
 from ccm_orchestrator.demo.scenario import ApiError, Fault, Scenario
-from ccm_orchestrator.demo.sse import PacedEvent, encode, message_events, message_json
+from ccm_orchestrator.demo.sse import encode, message_events, message_json
 from ccm_orchestrator.demo.wire import Connection, Request
 
 _GARBAGE = b'event: content_block_delta\ndata: {"type": "content_block_delta", \xff\xfe\x00 <<<\n\n\x00\x01\x02'
@@ -94,15 +94,20 @@ class Answering:
     async def _play(self, step: Step, conversation: Conversation, connection: Connection, *, stream: bool) -> None:
         if step.error:
             await connection.send_json(step.error.status, *_error_response(step.error))
-        elif step.fault:
-            await _break(step.fault, list(message_events(step.answer, conversation.model)), connection)
-        elif stream:
-            await connection.start_stream({"request-id": _request_id()})
-            await _send_events(message_events(step.answer, conversation.model), connection)
-            await connection.end_stream()
+            return
+        if step.fault and step.fault.kind in ("hang", "reset"):
+            await _break_off(step.fault, connection)
+            return
+        content_type, pieces = _on_the_wire(step, conversation.model, stream=stream)
+        await connection.start_stream({"content-type": content_type, "request-id": _request_id()})
+        for pause_s, piece in pieces[: len(pieces) // 2] if step.fault else pieces:
+            if pause_s:
+                await asyncio.sleep(pause_s)
+            await connection.send_chunk(piece)
+        if step.fault:
+            await _break_off(step.fault, connection)
         else:
-            await asyncio.sleep(step.answer.thinking_s + step.answer.text_s)
-            await connection.send_json(200, message_json(step.answer, conversation.model))
+            await connection.end_stream()
 
     def _note(
         self,
@@ -121,36 +126,26 @@ class Answering:
         self._record.append(RecordedRequest(time.time(), request.method, request.path, headers, **about))
 
 
-async def _send_events(events: Any, connection: Connection) -> None:
-    for pause_s, event in events:
-        if pause_s:
-            await asyncio.sleep(pause_s)
-        await connection.send_chunk(encode(event))
+def _on_the_wire(step: Step, model: str, *, stream: bool) -> tuple[str, list[tuple[float, bytes]]]:
+    """The content type, and the pieces of the body with the seconds to wait before each."""
+    if stream:
+        return "text/event-stream", [(pause_s, encode(event)) for pause_s, event in message_events(step.answer, model)]
+    body = json.dumps(message_json(step.answer, model)).encode()
+    middle = len(body) // 2
+    return "application/json", [(step.answer.thinking_s + step.answer.text_s, body[:middle]), (0.0, body[middle:])]
 
 
-async def _break(fault: Fault, events: list[PacedEvent], connection: Connection) -> None:
+async def _break_off(fault: Fault, connection: Connection) -> None:
     match fault.kind:
-        case "hang":
+        case "hang" | "stall":
             await connection.wait_until_client_leaves()
-        case "reset":
+        case "reset" | "reset-midstream":
             connection.reset()
-        case _:
-            await connection.start_stream({"request-id": _request_id()})
-            await _send_events(islice(events, len(events) // 2), connection)
-            await _break_stream(fault, connection)
-
-
-async def _break_stream(fault: Fault, connection: Connection) -> None:
-    match fault.kind:
-        case "stall":
-            await connection.wait_until_client_leaves()
         case "garbage":
             await connection.send_chunk(_GARBAGE)
             await connection.end_stream()
         case "truncate":
             await connection.end_stream()
-        case "reset-midstream":
-            connection.reset()
 
 
 def _label(step: Step) -> str:

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -50,36 +51,27 @@ class ScriptedModel:
     @contextmanager
     def in_thread(self, port: int = 0) -> Iterator[str]:
         """The same for callers without an event loop: the server runs in a thread of its own."""
-        ready = threading.Event()
-        failure: list[BaseException] = []
-        stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-        async def serve() -> None:
-            leave = asyncio.Event()
-            async with self.running(port):
-                stop.append((asyncio.get_running_loop(), leave))
-                ready.set()
-                await leave.wait()
-
-        def run() -> None:
-            try:
-                asyncio.run(serve())
-            except OSError as error:
-                failure.append(error)
-                ready.set()
-
-        thread = threading.Thread(target=run, name="scripted-model", daemon=True)
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        thread = threading.Thread(target=self._run_loop, args=(port, started), name="scripted-model", daemon=True)
         thread.start()
-        if not ready.wait(_START_LIMIT_S):
-            raise TimeoutError(f"the scripted model did not start within {_START_LIMIT_S:.0f} s")
-        if failure:
-            raise failure[0]
+        loop, leave = started.result(_START_LIMIT_S)
         try:
             yield self.base_url
         finally:
-            loop, leave = stop[0]
             loop.call_soon_threadsafe(leave.set)
             thread.join()
+
+    def _run_loop(self, port: int, started: "Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]") -> None:
+        async def serve() -> None:
+            leave = asyncio.Event()
+            async with self.running(port):
+                started.set_result((asyncio.get_running_loop(), leave))
+                await leave.wait()
+
+        try:
+            asyncio.run(serve())
+        except OSError as error:
+            started.set_exception(error)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(Connection(reader, writer)))

@@ -3,36 +3,15 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from ccm_orchestrator.demo.answer import Answer, PromptError, Values, fill_error, fill_turn, number_of
 from ccm_orchestrator.demo.conversation import Conversation, Exchange, Round
-from ccm_orchestrator.demo.scenario import ApiError, Fault, Prompt, Scenario, Turn, Usage
+from ccm_orchestrator.demo.scenario import ApiError, Fault, Prompt, Scenario, Turn
 
 _TAG = re.compile(r"\[scenario:(?P<content>[^\]]*)\]")
 _TAG_PARAMETER = re.compile(r"(?P<name>[a-z][a-z_]*)=(?P<value>[\w.:/@%+-]+)")
-_PLACEHOLDER = re.compile(r"\{(?P<name>[a-z_]+)\}")
-
-Values = Mapping[str, str]
-
-
-class PromptError(Exception):
-    """A `[scenario:…]` tag in a prompt that no scenario can follow; sent to the client as an API error."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One message of the model, all placeholders filled in."""
-
-    text: str
-    thinking: str = ""
-    tools: tuple[tuple[str, dict[str, Any]], ...] = ()
-    delay_s: float = 0.0
-    thinking_s: float = 0.0
-    text_s: float = 0.0
-    usage: Mapping[str, int] = field(default_factory=lambda: {name: int(value) for name, value in Usage()})
-    stop_reason: str = "end_turn"
 
 
 @dataclass(frozen=True)
@@ -109,13 +88,13 @@ def _step(part: _Part, exchange: Exchange, conversation: Conversation, ledger: L
     if found is None:
         return Step(f"{part.label} over", Answer(text=f"(The scenario {part.scenario.name} has no further turn.)"))
     number, round_number, turn = found
-    name = f"{part.label} turn {number}"
+    name = f"{part.label} turn {number}" + (f" round {round_number}" if turn.repeat != 1 else "")
     key = (conversation.session_id, f"{exchange.prompt}#{len(conversation.exchanges)}", name)
     values = {**part.values, "round": str(round_number), "last_result": _last_result(exchange)}
     return Step(
         name,
-        _answer(turn, values, exchange.rounds[-1].asides),
-        error=_fill_error(turn.error, values) if ledger.still_troubled(turn.error, (*key[:2], name + "!")) else None,
+        fill_turn(turn, values, exchange.rounds[-1].asides),
+        error=fill_error(turn.error, values) if ledger.still_troubled(turn.error, (*key[:2], name + "!")) else None,
         fault=turn.fault if ledger.still_troubled(turn.fault, (*key[:2], name + "?")) else None,
     )
 
@@ -194,7 +173,7 @@ def _turn_for(part: _Part, rounds: Sequence[Round]) -> tuple[int, int, Turn] | N
 def _unrolled(part: _Part) -> Iterator[tuple[int, int, Turn]]:
     """(turn, round, Turn): both numbers count from 1."""
     for number, turn in enumerate(part.turns, 1):
-        for round_number in range(1, int(_number(turn.repeat, part.values)) + 1):
+        for round_number in range(1, int(number_of(turn.repeat, part.values)) + 1):
             yield number, round_number, turn
 
 
@@ -207,47 +186,6 @@ def _applies(turn: Turn, played: Round, attempt: int) -> bool:
         return False
     outcomes = {result.outcome for result in played.results}
     return turn.when is None or (outcomes <= {"allowed"} if turn.when == "allowed" else turn.when in outcomes)
-
-
-def _answer(turn: Turn, values: Values, asides: Sequence[str]) -> Answer:
-    default_stop = "tool_use" if turn.tool else "end_turn"
-    noted = [f"You said meanwhile: {aside}" for aside in asides]
-    return Answer(
-        text="\n\n".join([*noted, *([_fill(turn.say, values)] if turn.say else [])]),
-        thinking=_fill(turn.thinking or "", values),
-        tools=tuple((tool.name, _fill(tool.input, values)) for tool in turn.tool),
-        delay_s=_number(turn.delay_s, values),
-        thinking_s=_number(turn.thinking_s, values),
-        text_s=_number(turn.say_s, values),
-        usage={name: int(_number(value, values)) for name, value in turn.usage},
-        stop_reason=turn.stop_reason or default_stop,
-    )
-
-
-def _fill_error(error: ApiError | None, values: Values) -> ApiError | None:
-    if error is None:
-        return None
-    waits = {name: getattr(error, name) for name in ("retry_after_s", "limit_resets_in_s")}
-    numbers = {name: None if wait is None else _number(wait, values) for name, wait in waits.items()}
-    return error.model_copy(update={"message": _fill(error.message, values), **numbers})
-
-
-def _fill(template: Any, values: Values) -> Any:
-    if isinstance(template, str):
-        return _PLACEHOLDER.sub(lambda match: values.get(match["name"], match[0]), template)
-    if isinstance(template, dict):
-        return {key: _fill(value, values) for key, value in template.items()}
-    if isinstance(template, list):
-        return [_fill(value, values) for value in template]
-    return template
-
-
-def _number(value: float | str, values: Values) -> float:
-    text = _fill(value, values)
-    try:
-        return float(text)
-    except ValueError:
-        raise PromptError(f"{value} must be a number, not {text!r}") from None
 
 
 def _last_result(exchange: Exchange) -> str:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from ccm_orchestrator.demo.playback import Answer
+from ccm_orchestrator.demo.answer import Answer
 
 _PIECE = 24  # characters of one delta
 _LONGEST_PIECES = 400  # an answer has at most so many deltas per block; long texts get larger ones

@@ -55,7 +55,8 @@ class Connection:
         await self._send(h11.EndOfMessage())
 
     async def start_stream(self, headers: Mapping[str, str]) -> None:
-        all_headers = {"content-type": "text/event-stream", "transfer-encoding": "chunked", **headers}
+        """Starts a 200 whose body comes in chunks, until `end_stream`."""
+        all_headers = {"transfer-encoding": "chunked", **headers}
         await self._send(h11.Response(status_code=200, headers=list(all_headers.items())))
 
     async def send_chunk(self, data: bytes) -> None:
