@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+MAX_MESSAGE_BYTES = 100_000
+"""A message is typed into a window a few hundred characters at a time; more than this takes too long."""
+
 
 class MessageStatus(StrEnum):
     QUEUED = "queued"
@@ -73,3 +76,12 @@ class PermissionRequest:
     expires_at: datetime | None = None
     verdict: Verdict | None = None
     decided_at: datetime | None = None
+
+
+def problem_with_message(text: str) -> str | None:
+    """One sentence saying why this text cannot be sent to an agent; None when it can."""
+    if not any(char.isprintable() and not char.isspace() for char in text):
+        return "The message is empty: say what the agent should do."
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
+        return f"The message is over {MAX_MESSAGE_BYTES} bytes: put the material in a file of the project and name it."
+    return None

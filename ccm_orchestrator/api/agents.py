@@ -1,0 +1,94 @@
+"""/api/agents: look at agents, talk to them, answer them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from ccm_orchestrator.api.guards import TokenRoute
+from ccm_orchestrator.api.schemas import DecisionInput, MessageInput, MessageOutput, PermissionOutput, ScreenOutput
+from ccm_orchestrator.api.services import Services
+from ccm_orchestrator.api.task_schemas import AgentOutput, TaskOutput
+from ccm_orchestrator.ports.journal import RunQuery
+
+router = APIRouter(prefix="/api", tags=["agents"], route_class=TokenRoute)
+
+
+@router.get("/agents")
+async def list_agents(
+    services: Services,
+    ended: Annotated[bool, Query(description="Also those that have ended.")] = False,
+    task_id: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> list[AgentOutput]:
+    """Newest first."""
+    query = RunQuery(open_only=not ended, task_id=task_id, limit=limit)
+    return [AgentOutput.of(status) for status in await services.control.agents(query)]
+
+
+@router.get("/agents/{agent}")
+async def get_agent(services: Services, agent: str) -> AgentOutput:
+    """By agent name (`ccm-1f3c9a2b`), run id, task id, or a unique prefix."""
+    return AgentOutput.of(await services.control.agent(agent))
+
+
+@router.get("/agents/{agent}/state")
+async def get_agent_state(services: Services, agent: str, explain: bool = False) -> AgentOutput:
+    """With `explain=1`: since when, on which evidence, how old that is, and a sentence that says so."""
+    explanation = await services.control.explain(agent) if explain else None
+    return AgentOutput.of(await services.control.agent(agent), explanation)
+
+
+@router.get("/agents/{agent}/screen")
+async def get_agent_screen(
+    services: Services, agent: str, history_lines: Annotated[int, Query(ge=0, le=10_000)] = 0, styled: bool = False
+) -> ScreenOutput:
+    """What a person would see in its window, with escape sequences if `styled`."""
+    text = await services.control.screen(agent, history_lines, styled)
+    run = (await services.control.agent(agent)).run
+    return ScreenOutput(agent=run.name, run_id=run.run_id, text=text)
+
+
+@router.post("/agents/{agent}/stop", status_code=202)
+async def stop_agent(services: Services, agent: str) -> TaskOutput:
+    """Cancels its task, which ends the agent."""
+    return TaskOutput.of(await services.control.stop_agent(agent))
+
+
+@router.get("/agents/{agent}/messages")
+async def list_messages(services: Services, agent: str) -> list[MessageOutput]:
+    """Oldest first, with their receipts."""
+    return [MessageOutput.of(message) for message in await services.control.messages(agent)]
+
+
+@router.post("/agents/{agent}/messages", status_code=202)
+async def send_message(services: Services, agent: str, body: MessageInput) -> MessageOutput:
+    """Queued: it is typed as soon as no dialog can be open, and its status tells what became of it."""
+    return MessageOutput.of(await services.control.send(agent, body.text))
+
+
+@router.get("/permissions")
+async def list_all_permissions(services: Services, closed: bool = False) -> list[PermissionOutput]:
+    """Oldest first, of all agents."""
+    return [PermissionOutput.of(request) for request in await services.control.permissions(None, not closed)]
+
+
+@router.get("/agents/{agent}/permissions")
+async def list_permissions(
+    services: Services, agent: str, closed: Annotated[bool, Query(description="Also those settled.")] = False
+) -> list[PermissionOutput]:
+    """Oldest first."""
+    return [PermissionOutput.of(request) for request in await services.control.permissions(agent, not closed)]
+
+
+@router.post("/agents/{agent}/permissions")
+async def decide_for_agent(services: Services, agent: str, body: DecisionInput) -> PermissionOutput:
+    """For an agent that asks exactly one thing. The first answer wins, from here or from the agent's window."""
+    return PermissionOutput.of(await services.control.decide(agent, body.verdict(), body.answers))
+
+
+@router.post("/permissions/{request_id}")
+async def decide_permission(services: Services, request_id: str, body: DecisionInput) -> PermissionOutput:
+    """The first answer wins, from here or from the agent's window."""
+    return PermissionOutput.of(await services.control.decide(request_id, body.verdict(), body.answers))

@@ -1,0 +1,83 @@
+"""The application: routers, guards around them, problem documents out of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from ccm_orchestrator.api import agents, health, internal, problems, stream, systems, tasks
+from ccm_orchestrator.api.guards import Guard, GuardedRoute
+from ccm_orchestrator.api.limits import BodyLimit, SecurityHeaders
+from ccm_orchestrator.api.services import ApiServices
+from ccm_orchestrator.security.local import LocalOnly
+
+API_VERSION = "1"
+ROUTERS: tuple[APIRouter, ...] = (
+    tasks.router,
+    agents.router,
+    stream.router,
+    systems.router,
+    internal.router,
+    internal.hooks,
+    health.router,
+)
+
+
+def create_app(services: ApiServices) -> FastAPI:
+    app = bare_app()
+    app.state.services = services
+    problems.install(app)
+    app.add_middleware(BodyLimit, max_bytes=services.options.max_body_bytes)
+    app.add_middleware(LocalOnly, extra_hosts=services.options.extra_hosts, respond=problems.problem_response)
+    app.add_middleware(SecurityHeaders)  # the outermost
+    return app
+
+
+def bare_app() -> FastAPI:
+    """The routes alone, which is all that their description needs."""
+    app = FastAPI(
+        title="ccm-orchestrator",
+        version=API_VERSION,
+        openapi_url=None,  # the description is committed; a daemon shows no pages
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat the Host that the client sent
+    )
+    for router in ROUTERS:
+        app.router.routes.extend(router.routes)
+    return app
+
+
+def describe() -> dict[str, Any]:
+    """The OpenAPI document, as it is committed in `docs/openapi.json`."""
+    app = bare_app()
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=__doc__)
+    document["components"]["securitySchemes"] = {
+        guard.value: {"type": "http", "scheme": "bearer"} for guard in Guard if guard is not Guard.OPEN
+    }
+    document["components"]["schemas"]["Problem"] = problems.schema()
+    for route in app.routes:
+        assert isinstance(route, GuardedRoute), f"{route} declares no guard"
+        for method in route.methods or ():
+            _describe_operation(document["paths"][route.path][method.lower()], route.guard)
+    return document
+
+
+def document() -> str:
+    """The text of `docs/openapi.json`."""
+    return json.dumps(describe(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _describe_operation(operation: dict[str, Any], guard: Guard) -> None:
+    """Every error is a problem document, and every guarded route says what it wants."""
+    reference = {"$ref": "#/components/schemas/Problem"}
+    operation["responses"].pop("422", None)
+    operation["responses"]["default"] = {
+        "description": "Any error, as an RFC 9457 problem document.",
+        "content": {problems.MEDIA_TYPE: {"schema": reference}},
+    }
+    if guard is not Guard.OPEN:
+        operation["security"] = [{guard.value: []}]

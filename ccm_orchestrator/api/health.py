@@ -1,0 +1,54 @@
+"""/health: whether the daemon lives and does its work. Open on loopback, so it says no more than that."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+
+from ccm_orchestrator.api.guards import OpenRoute
+from ccm_orchestrator.api.schemas import HealthOutput
+from ccm_orchestrator.api.services import Services
+from ccm_orchestrator.errors import StoreError
+from ccm_orchestrator.security.local import presented_token
+
+router = APIRouter(prefix="/health", tags=["health"], route_class=OpenRoute)
+
+PROBE_TIMEOUT_S = 5.0
+
+
+@router.get("")
+async def health(services: Services, response: Response) -> HealthOutput:
+    """An answer at all means alive; 200 means ready, 503 that it is starting or does not get on."""
+    return _answer(response, services.options.trouble())
+
+
+@router.get("/tmux")
+async def health_of_tmux(services: Services, request: Request, response: Response) -> HealthOutput:
+    found = await services.terminal.health()
+    detail = f"{found.version}, {found.windows} windows" if found.ok else found.detail
+    return _answer(response, "" if found.ok else "unavailable", _for_friends(services, request, detail))
+
+
+@router.get("/database")
+async def health_of_database(services: Services, request: Request, response: Response) -> HealthOutput:
+    trouble, detail = "", None
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            await services.store.counts()
+            await services.events.last_seq()
+    except StoreError as error:
+        trouble, detail = "unavailable", error.message
+    except TimeoutError:
+        trouble, detail = "unavailable", f"No answer within {PROBE_TIMEOUT_S:g} s."
+    return _answer(response, trouble, _for_friends(services, request, detail))
+
+
+def _answer(response: Response, trouble: str, detail: str | None = None) -> HealthOutput:
+    response.status_code = 503 if trouble else 200
+    return HealthOutput(status=trouble or "ok", detail=detail)
+
+
+def _for_friends(services: Services, request: Request, detail: str | None) -> str | None:
+    """Versions and paths are for callers with the API token."""
+    return detail if services.secrets.api_token.matches(presented_token(request.scope)) else None

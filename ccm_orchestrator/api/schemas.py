@@ -1,0 +1,208 @@
+"""What crosses the API: parsed into domain values on the way in, made from them on the way out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from ccm_orchestrator.domain.dialogue import (
+    Decision,
+    Message,
+    MessageStatus,
+    PermissionRequest,
+    PermissionStatus,
+    Verdict,
+)
+from ccm_orchestrator.domain.events import EventKind, StoredEvent
+from ccm_orchestrator.domain.profiles import PermissionMode, Profile
+from ccm_orchestrator.domain.run import Mode
+from ccm_orchestrator.domain.task import DEFAULT_MAX_ATTEMPTS, NewTask
+from ccm_orchestrator.ports.tasks import Project
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class Input(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Output(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class TaskInput(Input):
+    project: Word = Field(description="Name of a registered project.")
+    prompt: str = Field(description="What the agent is to do; up to 4 MB.")
+    profile: Word | None = Field(default=None, description="None: the project's profile, else `executor`.")
+    priority: int = Field(0, description="Higher goes first; from -1000 to 1000.")
+    run_after: AwareDatetime | None = None
+    after: list[Word] = Field([], max_length=100, description="Ids of tasks that must have succeeded first.")
+    dedup_key: Word | None = Field(
+        None, description="While a task with this key has not ended, adding another one returns it."
+    )
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    time_limit_s: float | None = None
+    budget_usd: float | None = None
+    model: Word | None = None
+    tags: list[Word] = Field([], max_length=100)
+    system_id: Word | None = Field(default=None, description="The system meant to run it; None: any.")
+
+    def new_task(self, source: str, task_id: str | None = None) -> NewTask:
+        values = self.model_dump()
+        values |= {"profile": self.profile or "", "after": tuple(self.after), "tags": tuple(self.tags)}
+        return NewTask(**values, source=source, task_id=task_id)
+
+
+class MessageInput(Input):
+    text: str = Field(description="Typed to the agent as a person would; control characters but newline are dropped.")
+
+
+class DecisionInput(Input):
+    decision: Decision
+    reason: str = Field("", max_length=10_000, description="Told to the agent when it is denied.")
+    decided_by: Word = "api"
+    updated_input: dict[str, Any] | None = Field(default=None, description="Replaces the tool's whole input.")
+    answers: dict[str, str] | None = Field(default=None, description="Question → answer, for a question.")
+
+    def verdict(self) -> Verdict:
+        return Verdict(self.decision, self.decided_by, self.reason, self.updated_input)
+
+
+class ProjectInput(Input):
+    path: Path = Field(description="Absolute path of the directory in which agents work.")
+    name: Word | None = Field(default=None, description="None: the directory's own name.")
+    profile: Word | None = None
+
+    def project(self) -> Project:
+        return Project(self.name or self.path.name, self.path, self.profile)
+
+
+class SpawnInput(TaskInput):
+    """A task that another program of this machine wants to be begun."""
+
+
+class KillInput(Input):
+    agent: Word = Field(description="Agent name, run id, task id, or a unique prefix.")
+    kill: bool = Field(False, description="End its processes now instead of patiently.")
+
+
+class ProjectOutput(Output):
+    name: str
+    path: Path
+    profile: str | None
+    created_at: datetime | None
+
+
+class ProfileOutput(Output):
+    """A profile without the values of its environment, which may be secrets."""
+
+    name: str
+    driver: str
+    mode: Mode
+    model: str | None
+    permission_mode: PermissionMode
+    allowed_tools: list[str]
+    disallowed_tools: list[str]
+    system_prompt: str
+    end_marker: bool
+    time_limit_s: float | None
+    inactivity_limit_s: float
+    permission_timeout_s: float | None
+    budget_usd: float | None
+    memory_limit_mb: int
+    env_names: list[str]
+
+    @classmethod
+    def of(cls, profile: Profile) -> Self:
+        names = set(cls.model_fields) - {"env_names"}
+        return cls(**{name: getattr(profile, name) for name in names}, env_names=sorted(profile.env))
+
+
+class MessageOutput(Output):
+    message_id: str
+    run_id: str
+    text: str
+    status: MessageStatus
+    created_at: datetime
+    updated_at: datetime
+    detail: str
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        return cls.model_validate(message)
+
+
+class VerdictOutput(Output):
+    decision: Decision
+    decided_by: str
+    reason: str
+
+
+class PermissionOutput(Output):
+    request_id: str
+    run_id: str
+    task_id: str
+    dialog: str
+    tool_name: str
+    tool_input: dict[str, Any]
+    suggestions: list[Any]
+    status: PermissionStatus
+    created_at: datetime
+    expires_at: datetime | None
+    verdict: VerdictOutput | None
+    decided_at: datetime | None
+
+    @classmethod
+    def of(cls, request: PermissionRequest) -> Self:
+        return cls.model_validate(request)
+
+
+class EventOutput(Output):
+    seq: int
+    kind: EventKind
+    at: datetime
+    task_id: str | None
+    run_id: str | None
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, stored: StoredEvent) -> Self:
+        event = stored.event
+        return cls(
+            seq=stored.seq,
+            kind=event.kind,
+            at=event.at,
+            task_id=event.task_id,
+            run_id=event.run_id,
+            data=dict(event.data),
+        )
+
+
+class EventPage(Output):
+    items: list[EventOutput]
+    next_after: int = Field(description="Pass it as `after` to read on; the same again when nothing new came.")
+
+
+class ScreenOutput(Output):
+    agent: str
+    run_id: str
+    text: str
+
+
+class StatusOutput(Output):
+    version: str
+    system_id: str
+    started_at: datetime
+    trouble: str = Field(description="One word when the daemon does not do its work, else empty.")
+    max_agents: int
+    queue_limit: int
+    agents: int = Field(description="Agents that live now.")
+    tasks: dict[str, int] = Field(description="Tasks by status.")
+
+
+class HealthOutput(Output):
+    status: str = Field(description="`ok`, or one word for what is wrong.")
+    detail: str | None = Field(default=None, description="Only for callers with the API token.")

@@ -1,0 +1,61 @@
+"""What the routers work with, in one value that `wiring` makes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from ccm_orchestrator.domain.profiles import Profile
+from ccm_orchestrator.domain.task import MAX_PROMPT_BYTES
+from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.ports.journal import EventStore
+from ccm_orchestrator.ports.tasks import TaskStore
+from ccm_orchestrator.ports.terminal import Terminal
+from ccm_orchestrator.security.secrets import LocalSecrets
+
+ESCAPED = 6
+"""JSON may spell one byte of a text in six."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    version: str
+    system_id: str
+    started_at: datetime
+    max_agents: int
+    queue_limit: int
+    extra_hosts: frozenset[str] = frozenset()
+    """Authorities (`name:port`) beside loopback's own under which people reach the daemon, such as a tunnel's."""
+    max_body_bytes: int = ESCAPED * MAX_PROMPT_BYTES + 65_536
+    heartbeat_s: float = 15.0
+    """Longest silence of an event stream."""
+    trouble: Callable[[], str] = lambda: ""
+    """One word when the daemon does not do its work (`starting`, `stalled`), else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    control: Control
+    store: TaskStore
+    events: EventStore
+    bus: Bus
+    terminal: Terminal
+    profiles: Mapping[str, Profile]
+    secrets: LocalSecrets
+    options: ApiOptions
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server stops: streams end, and held hooks are let go."""
+
+
+def services_of(request: Request) -> ApiServices:
+    services: ApiServices = request.app.state.services
+    return services
+
+
+Services = Annotated[ApiServices, Depends(services_of)]

@@ -1,0 +1,101 @@
+"""/api/events: what happens, as server-sent events that a client resumes by Last-Event-ID."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+
+from ccm_orchestrator.api.guards import TokenRoute
+from ccm_orchestrator.api.schemas import EventOutput
+from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.domain.events import StoredEvent
+
+router = APIRouter(prefix="/api", tags=["stream"], route_class=TokenRoute)
+
+RECONNECT_MS = 2000
+HEARTBEAT = ": still here\n\n"
+
+
+@router.get(
+    "/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "`id` is the cursor, `event` the kind, `data` an EventOutput. A `resync` event says that "
+            "the cursor is not kept any more: fetch the state anew; the stream goes on from its own `id`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def stream_events(
+    services: Services,
+    task_id: str | None = None,
+    run_id: str | None = None,
+    after: Annotated[int | None, Query(ge=0, description="Start after this cursor; None: with what comes now.")] = None,
+    last_event_id: Annotated[int | None, Header(ge=0, description="Sent by clients that reconnect; wins.")] = None,
+) -> StreamingResponse:
+    wanted = last_event_id if last_event_id is not None else after
+    if task_id is not None:
+        task_id = (await services.store.get(task_id)).task_id
+    if run_id is not None:
+        run_id = (await services.control.agent(run_id)).run.run_id
+    first, cursor = await _start(services, wanted)
+    follow = services.bus.follow(cursor, task_id, run_id, services.options.heartbeat_s)
+    return StreamingResponse(_frames(services, first, follow), media_type="text/event-stream")
+
+
+async def _start(services: ApiServices, wanted: int | None) -> tuple[str, int]:
+    """What the stream opens with, and the cursor from which it follows."""
+    opening = f"retry: {RECONNECT_MS}\n\n"
+    last_seq = await services.events.last_seq()
+    if wanted is None:
+        return opening, last_seq
+    first_seq = await services.events.first_seq()
+    lost = wanted > last_seq or (first_seq > 0 and wanted < first_seq - 1)
+    if not lost or (wanted == 0 and first_seq <= 1):
+        return opening, wanted
+    resync = f'id: {last_seq}\nevent: resync\ndata: {{"first_seq": {first_seq}, "last_seq": {last_seq}}}\n\n'
+    return opening + resync, last_seq
+
+
+async def _frames(
+    services: ApiServices, opening: str, follow: AsyncIterator[StoredEvent | None]
+) -> AsyncGenerator[str, None]:
+    """Frames until the client goes or the server stops; a heartbeat whenever nothing else was sent for long."""
+    stopping: asyncio.Future[Any] = asyncio.ensure_future(services.stopping.wait())
+    try:
+        yield opening
+        async with aclosing(_beating(follow, stopping, services.options.heartbeat_s)) as events:
+            async for stored in events:
+                yield HEARTBEAT if stored is None else _frame(stored)
+    finally:
+        stopping.cancel()
+
+
+async def _beating(
+    follow: AsyncIterator[StoredEvent | None], stopping: asyncio.Future[Any], heartbeat_s: float
+) -> AsyncGenerator[StoredEvent | None, None]:
+    """Its own clock: events that a filter leaves out wake `follow` without making it yield."""
+    upcoming: asyncio.Future[Any] = asyncio.ensure_future(anext(follow))
+    try:
+        while not stopping.done():
+            await asyncio.wait({upcoming, stopping}, timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
+            if upcoming.done():
+                stored = upcoming.result()
+                upcoming = asyncio.ensure_future(anext(follow))
+                yield stored
+            elif not stopping.done():
+                yield None
+    finally:
+        upcoming.cancel()
+        await asyncio.wait({upcoming})  # its cursor is closed before this generator is
+
+
+def _frame(stored: StoredEvent) -> str:
+    data = EventOutput.of(stored).model_dump_json()
+    return f"id: {stored.seq}\nevent: {stored.event.kind.value}\ndata: {data}\n\n"

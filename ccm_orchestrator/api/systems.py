@@ -1,0 +1,50 @@
+"""/api/status, /api/projects, /api/profiles: the machine and what is registered on it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from ccm_orchestrator.api.guards import TokenRoute
+from ccm_orchestrator.api.schemas import ProfileOutput, ProjectInput, ProjectOutput, StatusOutput
+from ccm_orchestrator.api.services import Services
+
+router = APIRouter(prefix="/api", tags=["systems"], route_class=TokenRoute)
+
+
+@router.get("/status")
+async def get_status(services: Services) -> StatusOutput:
+    options = services.options
+    counts = await services.store.counts()
+    return StatusOutput(
+        version=options.version,
+        system_id=options.system_id,
+        started_at=options.started_at,
+        trouble=options.trouble(),
+        max_agents=options.max_agents,
+        queue_limit=options.queue_limit,
+        agents=len(await services.control.agents()),
+        tasks={status.value: count for status, count in counts.items()},
+    )
+
+
+@router.get("/projects")
+async def list_projects(services: Services) -> list[ProjectOutput]:
+    return [ProjectOutput.model_validate(project) for project in await services.store.projects()]
+
+
+@router.post("/projects", status_code=201)
+async def add_project(services: Services, body: ProjectInput) -> ProjectOutput:
+    """Registers a directory, which makes it trusted: agents may work in it. Replaces a project of the same name."""
+    return ProjectOutput.model_validate(await services.control.add_project(body.project()))
+
+
+@router.delete("/projects/{name}", status_code=204)
+async def remove_project(services: Services, name: str) -> Response:
+    """Refused while tasks that have not ended name it. Nothing in the directory is touched."""
+    await services.store.remove_project(name)
+    return Response(status_code=204)
+
+
+@router.get("/profiles")
+async def list_profiles(services: Services) -> list[ProfileOutput]:
+    return [ProfileOutput.of(profile) for _, profile in sorted(services.profiles.items())]

@@ -1,0 +1,106 @@
+"""/api/tasks: hand work in, look at it, stop it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+
+from ccm_orchestrator.api.guards import TokenRoute
+from ccm_orchestrator.api.schemas import EventOutput, EventPage, TaskInput
+from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
+from ccm_orchestrator.domain.task import Task, TaskStatus
+from ccm_orchestrator.errors import WrongStatus
+from ccm_orchestrator.ports.tasks import TaskQuery
+
+router = APIRouter(prefix="/api/tasks", tags=["tasks"], route_class=TokenRoute)
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="Repeating a request with the same key returns the task that the first one made.",
+    ),
+]
+
+
+@router.post("", status_code=201)
+async def create_task(
+    services: Services, body: TaskInput, response: Response, idempotency_key: IdempotencyKey = None
+) -> TaskOutput:
+    """201 for a new task, 200 for one that is there already; both come after it is durably stored."""
+    task, is_new = await submit(services, body, "api", idempotency_key)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/api/tasks/{task.task_id}"
+    return TaskOutput.of(task)
+
+
+@router.get("")
+async def list_tasks(
+    services: Services,
+    status: Annotated[list[TaskStatus] | None, Query()] = None,
+    project: str | None = None,
+    tag: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    before: Annotated[str | None, Query(description="`next_before` of the page before.")] = None,
+) -> TaskPage:
+    """Newest first."""
+    query = TaskQuery(frozenset(status or ()), project, tag, limit + 1, before)
+    tasks = await services.store.list(query)
+    shown = tasks[:limit]
+    return TaskPage(
+        items=[TaskBrief.of(task) for task in shown], next_before=shown[-1].task_id if len(tasks) > limit else None
+    )
+
+
+@router.get("/{task_id}")
+async def get_task(services: Services, task_id: str) -> TaskOutput:
+    """By id, or a unique prefix of at least four characters."""
+    return TaskOutput.of(await services.store.get(task_id))
+
+
+@router.post("/{task_id}/stop", status_code=202)
+async def stop_task(services: Services, task_id: str) -> TaskOutput:
+    """Cancelled at once when nothing runs; else flagged, and its agent is ended: interrupt, terminate, kill."""
+    return TaskOutput.of(await services.control.stop_task(task_id))
+
+
+@router.post("/{task_id}/retry")
+async def retry_task(services: Services, task_id: str) -> TaskOutput:
+    """A failed, cancelled or held task is queued again, with all its attempts anew."""
+    return TaskOutput.of(await services.control.retry_task(task_id))
+
+
+@router.post("/{task_id}/release")
+async def release_task(services: Services, task_id: str) -> TaskOutput:
+    """A held task is queued again."""
+    return TaskOutput.of(await services.control.release_task(task_id))
+
+
+@router.get("/{task_id}/events")
+async def list_task_events(
+    services: Services,
+    task_id: str,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> EventPage:
+    """Oldest first; `/api/events?task_id=` streams them."""
+    task = await services.store.get(task_id)
+    stored = await services.events.read(after, limit, task_id=task.task_id)
+    return EventPage(items=[EventOutput.of(event) for event in stored], next_after=stored[-1].seq if stored else after)
+
+
+async def submit(services: ApiServices, body: TaskInput, source: str, key: str | None) -> tuple[Task, bool]:
+    """The key becomes the task's id, so that a repeated request finds the task for as long as the store keeps it."""
+    task_id = hashlib.sha256(f"idempotency-key:{key}".encode()).hexdigest()[:32] if key else None
+    new = body.new_task(source, task_id)
+    task, is_new = await services.control.submit(new)
+    if task_id is not None and (task.project, task.prompt) != (new.project, new.prompt):
+        raise WrongStatus(
+            f"The Idempotency-Key or dedup key was used for task {task.task_id}, which asks for something else.",
+            task_id=task.task_id,
+        )
+    return task, is_new

@@ -1,0 +1,259 @@
+"""What people and programs may do to tasks and agents.
+
+Every wish is a durable row first; then the orchestrator is poked, which would find the row by itself a little later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ccm_orchestrator.domain.agent import AgentView
+from ccm_orchestrator.domain.dialogue import (
+    Message,
+    MessageStatus,
+    PermissionRequest,
+    Verdict,
+    problem_with_message,
+)
+from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.domain.explanation import Explanation, assumed_view, explain
+from ccm_orchestrator.domain.profiles import Profile
+from ccm_orchestrator.domain.run import Mode, Run, RunState
+from ccm_orchestrator.domain.task import DEFAULT_PROFILE, NewTask, Task, TaskStatus
+from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.permissions import PermissionDesk
+from ccm_orchestrator.engine.window_answers import WindowAnswers
+from ccm_orchestrator.errors import Forbidden, InputError, InvalidProject, TaskNotFound, UnknownProfile, WrongStatus
+from ccm_orchestrator.ports.agents import AgentDriver
+from ccm_orchestrator.ports.journal import Journal, RunQuery
+from ccm_orchestrator.ports.launching import Launchpad
+from ccm_orchestrator.ports.tasks import Project, TaskStore
+from ccm_orchestrator.ports.terminal import Terminal
+from ccm_orchestrator.ports.world import Clock
+
+MAX_HISTORY_LINES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    run: Run
+    view: AgentView
+    task: Task | None
+    """None: the store does not know the task any more."""
+    attach: Sequence[str]
+    """The command a person runs to look at the agent."""
+
+
+class Control:
+    """Safe to use from any event loop of the process."""
+
+    def __init__(
+        self,
+        *,
+        store: TaskStore,
+        journal: Journal,
+        bus: Bus,
+        terminal: Terminal,
+        launchpad: Launchpad,
+        drivers: Mapping[str, AgentDriver],
+        profiles: Mapping[str, Profile],
+        clock: Clock,
+        token_of: Callable[[str], str | None],
+        poke: Callable[[], None],
+    ) -> None:
+        """`token_of` gives a run's secret for its permission hook (None: it has none); `poke` is thread-safe."""
+        self._store = store
+        self._journal = journal
+        self._bus = bus
+        self._terminal = terminal
+        self._launchpad = launchpad
+        self._profiles = profiles
+        self._clock = clock
+        self._token_of = token_of
+        self._poke = poke
+        self._desk = PermissionDesk(
+            journal, bus, drivers, profiles, WindowAnswers(journal, terminal, drivers, clock), clock, poke
+        )
+
+    # Tasks
+
+    async def submit(self, new: NewTask) -> tuple[Task, bool]:
+        """The stored task, and whether it is new. An empty `profile` means the project's, else `executor`.
+
+        Raises: what `TaskStore.enqueue` raises.
+        """
+        task, is_new = await self._store.enqueue(await self._with_profile(new))
+        if is_new:
+            await self._publish_task(EventKind.TASK_CREATED, task, project=task.project, profile=task.profile)
+        self._poke()
+        return task, is_new
+
+    async def stop_task(self, ref: str) -> Task:
+        """Cancelled at once, or as soon as its agent has ended. Raises: TaskNotFound, WrongStatus."""
+        task = await self._store.cancel((await self._store.get(ref)).task_id)
+        if task.status is TaskStatus.CANCELLED:
+            await self._publish_task(EventKind.TASK_CANCELLED, task)
+        self._poke()
+        return task
+
+    async def retry_task(self, ref: str) -> Task:
+        """Raises: TaskNotFound, WrongStatus."""
+        task = await self._store.retry((await self._store.get(ref)).task_id)
+        await self._publish_task(EventKind.TASK_QUEUED, task, reason="retried")
+        self._poke()
+        return task
+
+    async def release_task(self, ref: str) -> Task:
+        """Raises: TaskNotFound, WrongStatus."""
+        task = await self._store.unhold((await self._store.get(ref)).task_id)
+        await self._publish_task(EventKind.TASK_QUEUED, task, reason="released")
+        self._poke()
+        return task
+
+    async def add_project(self, project: Project) -> Project:
+        """Registering a directory is what makes it trusted. Raises: UnknownProfile, InvalidProject."""
+        if project.profile is not None:
+            self._check_profile(project.profile)
+        if not project.path.is_absolute() or not await asyncio.to_thread(project.path.is_dir):
+            raise InvalidProject(f"Expected the absolute path of a directory, got: {project.path}.")
+        return await self._store.add_project(replace(project, path=await asyncio.to_thread(project.path.resolve)))
+
+    # Agents
+
+    async def agents(self, query: RunQuery | None = None) -> Sequence[AgentStatus]:
+        """Newest first; without a query those that live."""
+        runs = await self._journal.runs(query or RunQuery(open_only=True))
+        views = await self._journal.views([run.run_id for run in runs])
+        tasks = await asyncio.gather(*(self._task_of(run) for run in runs))
+        return [self._status(run, views.get(run.run_id), task) for run, task in zip(runs, tasks, strict=True)]
+
+    async def agent(self, ref: str) -> AgentStatus:
+        """Raises: RunNotFound."""
+        run = await self._journal.run(ref)
+        views = await self._journal.views([run.run_id])
+        return self._status(run, views.get(run.run_id), await self._task_of(run))
+
+    async def explain(self, ref: str) -> Explanation:
+        """Raises: RunNotFound."""
+        status = await self.agent(ref)
+        return explain(status.run, status.view, self._clock.now())
+
+    async def screen(self, ref: str, history_lines: int = 0, styled: bool = False) -> str:
+        """Raises: RunNotFound, WrongStatus (no window yet), WindowGone, TerminalUnavailable."""
+        run = await self._journal.run(ref)
+        if run.window is None:
+            raise WrongStatus(f"{run.name} has no window yet.", run_id=run.run_id)
+        if not 0 <= history_lines <= MAX_HISTORY_LINES:
+            raise InputError(f"Expected `history_lines` to be from 0 to {MAX_HISTORY_LINES}, got: {history_lines}.")
+        return await self._terminal.capture(run.window, styled=styled, history_lines=history_lines)
+
+    async def stop_agent(self, ref: str, kill: bool = False) -> Task:
+        """Cancels the agent's task, which ends the agent patiently; `kill` ends its processes now.
+
+        Raises: RunNotFound, TaskNotFound, WrongStatus.
+        """
+        run = await self._open_run(ref)
+        task = await self._store.get(run.task_id)
+        if task.fence != run.fence:
+            raise WrongStatus(f"{run.name} was superseded by a newer run of its task and is being ended already.")
+        stopped = await self.stop_task(task.task_id)
+        if kill:
+            await self._launchpad.kill(run.run_id)
+        return stopped
+
+    async def send(self, ref: str, text: str) -> Message:
+        """Queues a message, which is typed as soon as the agent can take it.
+
+        Raises: RunNotFound, WrongStatus (it ended, or takes no messages), InputError (empty, too large).
+        """
+        if problem := problem_with_message(text):
+            raise InputError(problem)
+        run = await self._open_run(ref)
+        if run.mode is Mode.PRINT:
+            raise WrongStatus(f"{run.name} runs in print mode, which takes no messages.", run_id=run.run_id)
+        message = await self._journal.add_message(run.run_id, text)
+        if (await self._journal.run(run.run_id)).state is RunState.ENDED:
+            await self._journal.set_message(message.message_id, MessageStatus.UNDELIVERED, "the run ended first")
+            raise _ended(run)
+        data = {"message_id": message.message_id, "status": message.status.value}
+        await self._bus.publish(BusEvent(EventKind.MESSAGE, self._clock.now(), run.task_id, run.run_id, data))
+        self._poke()
+        return message
+
+    async def messages(self, ref: str) -> Sequence[Message]:
+        """Oldest first. Raises: RunNotFound."""
+        return await self._journal.messages((await self._journal.run(ref)).run_id)
+
+    # Permissions
+
+    async def permissions(self, ref: str | None = None, open_only: bool = True) -> Sequence[PermissionRequest]:
+        """Oldest first; of one agent, or of all. Raises: RunNotFound."""
+        run_id = None if ref is None else (await self._journal.run(ref)).run_id
+        return await self._journal.permissions(run_id, open_only)
+
+    async def decide(self, ref: str, verdict: Verdict, answers: Mapping[str, str] | None = None) -> PermissionRequest:
+        """See `PermissionDesk.decide`."""
+        return await self._desk.decide(ref, verdict, answers)
+
+    async def expire_permissions(self) -> None:
+        """For the orchestrator's slow sweep: requests that outlived the daemon that held them expire too."""
+        await self._desk.expire_due()
+
+    def check_run_token(self, run_id: str, token: str | None) -> None:
+        """Raises: Forbidden."""
+        known = self._token_of(run_id)
+        presented = (token or "").encode("utf-8", "surrogatepass")
+        if known is None or not hmac.compare_digest(known.encode(), presented):
+            raise Forbidden("The token is not that of this run.")
+
+    async def hold_permission(
+        self, run_id: str, token: str | None, payload: Mapping[str, object], hung_up: asyncio.Future[Any]
+    ) -> Mapping[str, object] | None:
+        """For the agent's permission hook: returns its answer as soon as there is one, None when it needs none.
+
+        `hung_up` is done when the hook's connection is closed from its side. Cancelling leaves the request open.
+        Raises: Forbidden, RunNotFound, WrongStatus, InputError.
+        """
+        self.check_run_token(run_id, token)
+        return await self._desk.hold(await self._open_run(run_id), payload, hung_up)
+
+    # Parts
+
+    async def _with_profile(self, new: NewTask) -> NewTask:
+        if new.profile:
+            self._check_profile(new.profile)
+            return new
+        projects = {project.name: project for project in await self._store.projects()}
+        project = projects.get(new.project)
+        return replace(new, profile=(project.profile if project else None) or DEFAULT_PROFILE)
+
+    def _check_profile(self, name: str) -> None:
+        if name not in self._profiles:
+            known = ", ".join(sorted(self._profiles))
+            raise UnknownProfile(f"The profile {name!r} is not configured; there are: {known}.", profile=name)
+
+    async def _open_run(self, ref: str) -> Run:
+        run = await self._journal.run(ref)
+        if run.state is RunState.ENDED:
+            raise _ended(run)
+        return run
+
+    async def _task_of(self, run: Run) -> Task | None:
+        try:
+            return await self._store.get(run.task_id)
+        except TaskNotFound:
+            return None
+
+    def _status(self, run: Run, view: AgentView | None, task: Task | None) -> AgentStatus:
+        return AgentStatus(run, view or assumed_view(run), task, self._terminal.attach_argv(run.window))
+
+    async def _publish_task(self, kind: EventKind, task: Task, **data: object) -> None:
+        await self._bus.publish(BusEvent(kind, self._clock.now(), task.task_id, task.run_id, data))
+
+
+def _ended(run: Run) -> WrongStatus:
+    return WrongStatus(f"{run.name} has ended: {run.ending or 'no reason was recorded'}", run_id=run.run_id)
