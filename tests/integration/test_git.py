@@ -56,6 +56,12 @@ class Repository:
         return self.git("rev-parse", "HEAD")
 
 
+def script(path: Path, body: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "project", tmp_path / "home")
@@ -195,10 +201,10 @@ async def test_a_base_that_is_no_object_id_is_refused(
 async def test_the_repositorys_own_configuration_runs_nothing(
     repository: Repository, workspace: GitWorkspace, tmp_path: Path
 ) -> None:
-    trap = tmp_path / "trap"
-    trap.write_text(f'#!/bin/sh\necho "$0" >>"{tmp_path}/sprung"\nexit 1\n')
-    trap.chmod(0o755)
+    trap = script(tmp_path / "trap", f'echo "$0" >>"{tmp_path}/sprung"; exit 1')
+    signer = script(tmp_path / "signer", 'echo "[GNUPG:] SIG_CREATED " >&2; echo signature')
     base = repository.commit("Begin", "a.txt")
+    repository.git("-c", f"gpg.program={signer}", "commit", "--quiet", "--allow-empty", "-S", "-m", "Signed")
     repository.write(".gitattributes", "*.txt diff=trap\n")
     repository.write("a.txt", "edited\n")
     for name in ("core.fsmonitor", "core.pager", "diff.external", "diff.trap.textconv", "diff.trap.command"):
@@ -207,8 +213,7 @@ async def test_the_repositorys_own_configuration_runs_nothing(
     repository.git("config", "gpg.program", str(trap))
     repository.git("config", "pager.diff", str(trap))
     for hook in ("post-index-change", "post-checkout"):
-        (repository.path / ".git" / "hooks" / hook).write_bytes(trap.read_bytes())
-        (repository.path / ".git" / "hooks" / hook).chmod(0o755)
+        (repository.path / ".git" / "hooks" / hook).symlink_to(trap)
     found = await change(workspace, repository.path, base)
     assert set(found.files_changed) == {".gitattributes", "a.txt"}
     assert not (tmp_path / "sprung").exists()
@@ -219,9 +224,7 @@ async def test_a_content_filter_sees_no_secret(repository: Repository, tmp_path:
     repository.write(".gitattributes", "*.txt filter=spy\n")
     repository.write("a.txt")
     base = repository.commit("Begin")
-    spy = tmp_path / "spy"
-    spy.write_text(f'#!/bin/sh\nenv >>"{tmp_path}/seen"\nexec cat\n')
-    spy.chmod(0o755)
+    spy = script(tmp_path / "spy", f'env >>"{tmp_path}/seen"; exec cat')
     repository.git("config", "filter.spy.clean", str(spy))
     repository.write("a.txt", "edited\n")
     workspace = GitWorkspace({**repository.environment, "SUPABASE_KEY": secret, "GIT_DIR": "/nowhere"})
@@ -230,24 +233,28 @@ async def test_a_content_filter_sees_no_secret(repository: Repository, tmp_path:
     assert secret not in (tmp_path / "seen").read_text()
 
 
-async def test_the_index_is_neither_written_nor_locked(repository: Repository, workspace: GitWorkspace) -> None:
-    base = repository.commit("Begin", "a.py")
+async def test_the_index_is_not_written(repository: Repository, workspace: GitWorkspace) -> None:
+    base = repository.commit("Begin", "a.py", "touched.py")
     repository.write("a.py", "edited\n")
-    lock = repository.path / ".git" / "index.lock"
-    lock.touch()
+    os.utime(repository.path / "touched.py", (1, 1))
     before = (repository.path / ".git" / "index").read_bytes()
     found = await change(workspace, repository.path, base)
     assert found.files_changed == ("a.py",)
     assert (repository.path / ".git" / "index").read_bytes() == before
 
 
+async def test_the_agents_own_lock_is_no_obstacle(repository: Repository, workspace: GitWorkspace) -> None:
+    base = repository.commit("Begin", "a.py")
+    repository.write("a.py", "edited\n")
+    (repository.path / ".git" / "index.lock").touch()
+    assert (await change(workspace, repository.path, base)).files_changed == ("a.py",)
+
+
 async def test_a_git_that_hangs_is_ended_with_what_it_started(repository: Repository, tmp_path: Path) -> None:
     base = repository.commit("Begin", "a")
     fakes = tmp_path / "bin"
     fakes.mkdir()
-    hang = fakes / "git"
-    hang.write_text(f'#!/bin/sh\nsleep 600 & echo $! >"{tmp_path}/child"\nwait\n')
-    hang.chmod(0o755)
+    script(fakes / "git", f'sleep 600 & echo $! >"{tmp_path}/child"; wait')
     path = os.pathsep.join([str(fakes), os.environ["PATH"]])
     workspace = GitWorkspace({"PATH": path}, timeout_s=1.0)
     assert await workspace.change_since(repository.path, base) is None
