@@ -1,0 +1,188 @@
+"""`ccm-orchestrator demo`: the main job, end to end, in a minute, without a key and without the internet.
+
+A throw-away daemon, the scripted model in the place of the real one, a sample project, and three tasks inserted as
+rows: one edits files and runs a command, one stops to ask a permission, one fails and is retried.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from ccm_orchestrator.demo.model import ScriptedModel
+from ccm_orchestrator.demo.sandbox import Sandbox, find_claude
+from ccm_orchestrator.demo.scenario import shipped_scenarios
+
+LIMIT_S = 120.0
+CONFIG = """
+[retry]
+first_delay_s = 1
+
+[profiles.demo]
+permission_mode = "acceptEdits"
+end_marker = true
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One task of the demo and how it must end."""
+
+    title: str
+    prompt: str
+    attempts: int = 1
+
+
+ACTS = (
+    Act("edits files and runs a command", "Write a friendly greeting.txt and show it. [scenario:edit-and-run]"),
+    Act("asks a permission", "Note today's date in stamp.txt. [scenario:ask-permission]"),
+    Act("fails once and is retried", "Make the tests pass. [scenario:fail-once]", attempts=2),
+)
+
+
+class DemoFailed(Exception):
+    """The demo did not go as it should."""
+
+
+def main(claude: Path | None = None, keep: bool = False) -> int:
+    """0 when everything went as it should. `keep` leaves the sandbox behind for a look around."""
+    console = Console(highlight=False)
+    executable = claude or find_claude()
+    if executable is None:
+        console.print(
+            "[red]Claude Code was not found:[/] run `make demo`, or `npm install -g @anthropic-ai/claude-code`."
+        )
+        return 1
+    directory = Path(tempfile.mkdtemp(prefix="ccm-demo-"))
+    model = ScriptedModel(shipped_scenarios())
+    started = time.monotonic()
+    try:
+        with model.in_thread() as model_url, Sandbox(directory, executable, model_url, CONFIG) as sandbox:
+            Show(console, sandbox).play()
+    except (DemoFailed, RuntimeError) as error:
+        console.print(f"\n[bold red]The demo failed:[/] {error}")
+        console.print(f"Its files are in {directory}")
+        return 1
+    if keep:
+        console.print(f"The sandbox is in {directory}")
+    else:
+        shutil.rmtree(directory)
+    console.print(f"\n[bold green]Everything went as it should[/] ({time.monotonic() - started:.0f} s).")
+    return 0
+
+
+class Show:
+    """Runs the three acts and tells what happens."""
+
+    def __init__(self, console: Console, sandbox: Sandbox) -> None:
+        self._console = console
+        self._sandbox = sandbox
+        self._titles: dict[str, str] = {}
+        self._started = time.monotonic()
+
+    def play(self) -> None:
+        """Raises: DemoFailed."""
+        sandbox = self._sandbox
+        self._say("starting a daemon of its own, with a scripted model in the place of the real one")
+        sandbox.start_daemon()
+        sandbox.run("project", "add", str(sandbox.project), "--name", "sample")
+        for act in ACTS:
+            task_id = sandbox.insert_task(act.prompt, profile="demo", tags=json.dumps(["demo"]))
+            self._titles[task_id] = act.title
+            self._say(f"inserted a row: [bold]{act.title}[/] ({task_id[:8]})")
+        attach = " ".join(sandbox.tmux("attach", "-t", "ccm"))
+        self._console.print(f"  [dim]to watch the agents meanwhile: {attach}[/]")
+        self._follow()
+        for act, task_id in zip(ACTS, self._titles, strict=True):
+            self._check(act, task_id)
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"[cyan]{time.monotonic() - self._started:5.1f} s[/]  {text}")
+
+    def _follow(self) -> None:
+        """Tells the events of the tasks until each has ended."""
+        open_tasks = set(self._titles)
+        with self._sandbox.api() as api:
+            for event in self._events(api):
+                task_id = str(event.get("task_id") or "")
+                if task_id not in self._titles:
+                    continue
+                self._tell(event)
+                if event["kind"] == "permission.requested":
+                    self._approve(event)
+                if event["kind"] in ("task.succeeded", "task.failed", "task.cancelled", "task.held"):
+                    open_tasks.discard(task_id)
+                if not open_tasks:
+                    return
+        raise DemoFailed(f"{len(open_tasks)} of the tasks did not end.\n{self._sandbox.log_tail()}")
+
+    def _events(self, api: httpx.Client) -> Iterator[Mapping[str, object]]:
+        """The stream of server-sent events from the beginning, until the limit."""
+        deadline = time.monotonic() + LIMIT_S
+        with api.stream("GET", "/api/events", headers={"Last-Event-ID": "0"}, timeout=30) as response:
+            for line in response.iter_lines():
+                if time.monotonic() > deadline:
+                    return
+                if line.startswith("data:"):
+                    yield json.loads(line.removeprefix("data:"))
+
+    def _tell(self, event: Mapping[str, object]) -> None:
+        title = self._titles[str(event["task_id"])]
+        data = event.get("data")
+        text = _sentence(str(event["kind"]), data if isinstance(data, dict) else {})
+        if text:
+            self._say(f"[bold]{title}[/]: {text}")
+
+    def _approve(self, event: Mapping[str, object]) -> None:
+        """As a person would, by the same command."""
+        data = event.get("data")
+        request_id = str(data["request_id"]) if isinstance(data, dict) else ""
+        self._say(f"[dim]$ ccm-orchestrator agent approve {request_id[:8]}[/]")
+        self._sandbox.run("agent", "approve", request_id)
+
+    def _check(self, act: Act, task_id: str) -> None:
+        self._console.print()
+        shown = self._sandbox.run("task", "show", task_id)
+        sys.stdout.write(shown.stdout)
+        with self._sandbox.api() as api:
+            task = api.get(f"/api/tasks/{task_id}").json()
+        if task["status"] != "succeeded":
+            raise DemoFailed(f"the task that {act.title} ended {task['status']}.\n{self._sandbox.log_tail()}")
+        if task["attempt"] != act.attempts:
+            raise DemoFailed(f"the task that {act.title} took {task['attempt']} attempts, not {act.attempts}.")
+
+
+_SENTENCES = {
+    "task.claimed": "claimed, agent {agent}",
+    "task.running": "running",
+    "task.waiting": "[yellow]waits for a person[/]",
+    "task.queued": "[yellow]back in the queue[/]: {reason}",
+    "task.held": "[red]held[/]: {reason}",
+    "task.succeeded": "[green]succeeded[/]",
+    "task.failed": "[red]failed[/]: {reason}",
+    "permission.requested": "asks for a permission: {subject}",
+    "permission.decided": "the permission is {status}",
+    "tool_use_start": "uses {tool_name}",
+    "agent.state": "",
+}
+
+
+def _sentence(kind: str, data: Mapping[str, object]) -> str:
+    pattern = _SENTENCES.get(kind, "")
+    return pattern.format_map(_Blank(data))
+
+
+class _Blank(dict[str, object]):
+    """A missing field reads as nothing."""
+
+    def __missing__(self, _key: str) -> str:
+        return ""
