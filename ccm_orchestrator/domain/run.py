@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -93,3 +94,10 @@ class Run:
 def agent_name(run_id: str) -> str:
     """`ccm-1f3c9a2b`: the window's name and the short name that people type."""
     return f"ccm-{run_id[:8]}"
+
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def is_run_id(text: str) -> bool:
+    return _RUN_ID.fullmatch(text) is not None

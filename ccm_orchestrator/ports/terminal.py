@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -38,6 +39,13 @@ class Key(StrEnum):
     STASH_DRAFT = "C-s"
     INTERRUPT = "C-c"
     YES = "1"
+
+
+def typeable(text: str) -> str:
+    """The text without control characters but newline, and without what cannot be encoded: what `type_text` types."""
+    return "".join(
+        character for character in text if character == "\n" or unicodedata.category(character) not in ("Cc", "Cs")
+    )
 
 
 class Terminal(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ccm_orchestrator.adapters.tmux.commands import Command, Request, Server
 from ccm_orchestrator.adapters.tmux.config import PANE_OPTION, WIDTH_AND_HEIGHT
-from ccm_orchestrator.adapters.tmux.names import is_run_id
+from ccm_orchestrator.domain.run import is_run_id
 from ccm_orchestrator.ports.terminal import WindowInfo
 
 _FIELDS = (

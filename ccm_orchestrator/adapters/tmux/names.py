@@ -7,23 +7,17 @@ command. So names are built from our own ids only, and every argument is quoted 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 
-from ccm_orchestrator.domain.run import agent_name
+from ccm_orchestrator.domain.run import agent_name, is_run_id
 from ccm_orchestrator.errors import TerminalError
 
 CHUNK_CHARACTERS = 200
 """Longer bursts of keys are taken for a paste by the agents."""
 
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
 _SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 _NEEDS_ESCAPE = re.compile("[" + "".join(re.escape(character) for character in _ESCAPES) + "]")
-
-
-def is_run_id(text: str) -> bool:
-    return _RUN_ID.fullmatch(text) is not None
 
 
 def window_name(run_id: str) -> str:
@@ -45,13 +39,6 @@ def program(argv: Sequence[str]) -> tuple[str, ...]:
     if not argv or not argv[0] or any("\0" in argument for argument in argv):
         raise TerminalError(f"expected a program and its arguments without NUL characters, got: {list(argv)!r}")
     return tuple(argv) if len(argv) > 1 else ("/bin/sh", "-c", 'exec "$0"', argv[0])
-
-
-def typeable(text: str) -> str:
-    """The text without control characters but newline, and without what cannot be encoded."""
-    return "".join(
-        character for character in text if character == "\n" or unicodedata.category(character) not in ("Cc", "Cs")
-    )
 
 
 def chunks(text: str, size: int = CHUNK_CHARACTERS) -> Iterator[str]:

@@ -23,12 +23,12 @@ from ccm_orchestrator.adapters.tmux.config import PANE_OPTION, RUN_OPTION
 from ccm_orchestrator.adapters.tmux.control import COMMAND_TIMEOUT_S, ControlClient
 from ccm_orchestrator.adapters.tmux.exec_client import ExecClient
 from ccm_orchestrator.adapters.tmux.listing import LIST_PANES, PaneRow, read_listing, resize_requests, window_infos
-from ccm_orchestrator.adapters.tmux.names import chunks, is_run_id, program, session_name, typeable, window_name
+from ccm_orchestrator.adapters.tmux.names import chunks, program, session_name, window_name
 from ccm_orchestrator.adapters.tmux.server import Address
 from ccm_orchestrator.adapters.tmux.view import view_argv
-from ccm_orchestrator.domain.run import WindowRef
+from ccm_orchestrator.domain.run import WindowRef, is_run_id
 from ccm_orchestrator.errors import TerminalError, TerminalUnavailable, WindowGone
-from ccm_orchestrator.ports.terminal import Key, TerminalHealth, WindowInfo
+from ccm_orchestrator.ports.terminal import Key, TerminalHealth, WindowInfo, typeable
 
 CHUNK_INTERVAL_S = 0.02
 """Between two chunks of typed text; faster, agents take them for one paste."""
