@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import re
+import shutil
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,10 @@ class _Output:
         return _text(self.data)
 
     @property
+    def path(self) -> Path:
+        return Path(os.fsdecode(self.data.removesuffix(b"\n")))
+
+    @property
     def items(self) -> list[str]:
         """Of output in which each item is ended by NUL; one that was cut off is left out."""
         return [_text(item) for item in self.data.split(b"\0")[:-1]]
@@ -94,13 +99,23 @@ class GitWorkspace:
         if await self._commit(top, base_commit) is None:
             note = f"The commit {base_commit} that the run started from is not in the repository any more."
             return GitChange(base_commit, head, (), (), note)
-        return await self._compare(top, base_commit, head)
+        with tempfile.TemporaryDirectory(prefix="ccm-index-") as directory:
+            index = Path(directory) / "index"
+            await self._copy_index(top, index)
+            return await self._compare(top, index, base_commit, head)
 
-    async def _compare(self, top: Path, base: str, head: str) -> GitChange | None:
+    async def _copy_index(self, top: Path, copy: Path) -> None:
+        """`git diff` locks and rewrites the index that it looks at, optional locks or not, so it looks at a copy."""
+        output = await self._git(top, "rev-parse", "--git-path", "index")
+        if output:
+            with suppress(FileNotFoundError):  # nothing was ever added: no index is an empty one
+                await asyncio.to_thread(shutil.copyfile, top / output.path, copy)
+
+    async def _compare(self, top: Path, index: Path, base: str, head: str) -> GitChange | None:
         tracked, untracked, stat, commits, lost = await asyncio.gather(
-            self._git(top, *_DIFF_OPTIONS, "--name-only", "-z", base, "--"),
+            self._git(top, *_DIFF_OPTIONS, "--name-only", "-z", base, "--", index=index),
             self._git(top, "ls-files", "--others", "--exclude-standard", "-z", "--"),
-            self._git(top, *_DIFF_OPTIONS, f"--stat=100,70,{MAX_STAT_FILES}", base, "--"),
+            self._git(top, *_DIFF_OPTIONS, f"--stat=100,70,{MAX_STAT_FILES}", base, "--", index=index),
             self._commits(top, base, head),
             self._count(top, head, base),
         )
@@ -133,14 +148,15 @@ class GitWorkspace:
 
     async def _top(self, path: Path) -> Path | None:
         output = await self._git(path, "rev-parse", "--show-toplevel")
-        return Path(os.fsdecode(output.data.removesuffix(b"\n"))) if output and output.data.strip() else None
+        return output.path if output and output.data.strip() else None
 
-    async def _git(self, directory: Path, *arguments: str) -> _Output | None:
+    async def _git(self, directory: Path, *arguments: str, index: Path | None = None) -> _Output | None:
         """None when it could not be started, ended with an error, or did not end in time."""
+        environment = self._environment | ({"GIT_INDEX_FILE": str(index)} if index else {})
         with tempfile.TemporaryFile() as errors:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    output, code = await self._run(directory, arguments, errors)
+                    output, code = await _run(directory, arguments, environment, errors)
             except TimeoutError:
                 log.warning("git %s in %s did not end within %g s", arguments[0], directory, self._timeout_s)
                 return None
@@ -150,26 +166,31 @@ class GitWorkspace:
             if code == 0:
                 return output
             errors.seek(0)
-            log.debug("git %s in %s ended with %d: %s", arguments[0], directory, code, _text(errors.read(2_000)).strip())
+            log.debug(
+                "git %s in %s ended with %d: %s", arguments[0], directory, code, _text(errors.read(2_000)).strip()
+            )
             return None
 
-    async def _run(self, directory: Path, arguments: Sequence[str], errors: IO[bytes]) -> tuple[_Output, int]:
-        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-        process = await asyncio.create_subprocess_exec(
-            *("git", "--no-pager", "--literal-pathspecs", *settings, *arguments),
-            cwd=directory,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        try:
-            output = await _read(process.stdout)
-            return output, await process.wait() if output.complete else 0
-        finally:
-            await _end(process)
+
+async def _run(
+    directory: Path, arguments: Sequence[str], environment: Mapping[str, str], errors: IO[bytes]
+) -> tuple[_Output, int]:
+    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+    process = await asyncio.create_subprocess_exec(
+        *("git", "--no-pager", "--literal-pathspecs", *settings, *arguments),
+        cwd=directory,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        output = await _read(process.stdout)
+        return output, await process.wait() if output.complete else 0
+    finally:
+        await _end(process)
 
 
 async def _read(stream: asyncio.StreamReader) -> _Output:

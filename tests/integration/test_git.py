@@ -202,11 +202,12 @@ async def test_the_repositorys_own_configuration_runs_nothing(
     repository: Repository, workspace: GitWorkspace, tmp_path: Path
 ) -> None:
     trap = script(tmp_path / "trap", f'echo "$0" >>"{tmp_path}/sprung"; exit 1')
-    signer = script(tmp_path / "signer", 'echo "[GNUPG:] SIG_CREATED " >&2; echo signature')
-    base = repository.commit("Begin", "a.txt")
+    signer = script(tmp_path / "signer", 'cat >/dev/null; echo; echo "[GNUPG:] SIG_CREATED " >&2; echo signature')
+    base = repository.commit("Begin", "a.txt", "touched.txt")
     repository.git("-c", f"gpg.program={signer}", "commit", "--quiet", "--allow-empty", "-S", "-m", "Signed")
     repository.write(".gitattributes", "*.txt diff=trap\n")
     repository.write("a.txt", "edited\n")
+    os.utime(repository.path / "touched.txt", (1, 1))
     for name in ("core.fsmonitor", "core.pager", "diff.external", "diff.trap.textconv", "diff.trap.command"):
         repository.git("config", name, str(trap))
     repository.git("config", "log.showSignature", "true")
