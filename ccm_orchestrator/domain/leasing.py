@@ -169,10 +169,14 @@ def lease_for(system_id: str, boot_id: str, lease_s: float, now: datetime) -> Le
     return Lease(system_id, boot_id, now + timedelta(seconds=lease_s))
 
 
-def holds(task: Task, key: LeaseKey, system_id: str) -> bool:
-    """Whether this system owns the claim with this fence."""
+def holds(task: Task, key: LeaseKey, system_id: str, boot_id: str | None = None) -> bool:
+    """Whether this system (this start of its daemon, where `boot_id` is given) owns the claim with this fence."""
     return (
-        task.fence == key.fence and task.status.leased and task.lease is not None and task.lease.system_id == system_id
+        task.fence == key.fence
+        and task.status.leased
+        and task.lease is not None
+        and task.lease.system_id == system_id
+        and boot_id in (None, task.lease.boot_id)
     )
 
 

@@ -15,6 +15,7 @@ from ccm_orchestrator.domain.presence import Presence, heartbeat, may_take_over
 from ccm_orchestrator.domain.queueing import Candidate, fairest_first, reaches, triage
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import (
+    Lease,
     LeaseKey,
     NewTask,
     Task,
@@ -101,7 +102,12 @@ class MemoryTaskStore:
     ) -> Mapping[str, LeaseAnswer]:
         with self._lock:
             draining = self._heartbeat(system_id, boot_id).draining
-            return {key.task_id: self._renew(key, system_id, boot_id, lease_s, draining) for key in keys}
+            lease = leasing.lease_for(system_id, boot_id, lease_s, self._clock.now())
+            answers = {}
+            for key in keys:
+                answer = self._lease_again(key, lease, boot_id)
+                answers[key.task_id] = LeaseAnswer.DRAIN if answer is LeaseAnswer.OK and draining else answer
+            return answers
 
     async def begin(self, key: LeaseKey, run_id: str) -> Task:
         with self._lock:
@@ -157,7 +163,7 @@ class MemoryTaskStore:
     async def adopt(self, key: LeaseKey, system_id: str, boot_id: str, lease_s: float) -> LeaseAnswer:
         with self._lock:
             self._heartbeat(system_id, boot_id)
-            return self._lease_again(key, system_id, boot_id, lease_s)
+            return self._lease_again(key, leasing.lease_for(system_id, boot_id, lease_s, self._clock.now()))
 
     async def late_results(self, task_id: str) -> Sequence[tuple[int, TaskResult]]:
         with self._lock:
@@ -269,20 +275,11 @@ class MemoryTaskStore:
         self._systems[system_id] = heartbeat(self._systems.get(system_id), system_id, boot_id, self._clock.now())
         return self._systems[system_id]
 
-    def _renew(self, key: LeaseKey, system_id: str, boot_id: str, lease_s: float, draining: bool) -> LeaseAnswer:
+    def _lease_again(self, key: LeaseKey, lease: Lease, boot_id: str | None = None) -> LeaseAnswer:
         task = self._tasks.get(key.task_id)
-        if task is None or task.lease is None or task.lease.boot_id != boot_id:
+        if task is None or not leasing.holds(task, key, lease.system_id, boot_id):
             return LeaseAnswer.FENCED
-        answer = self._lease_again(key, system_id, boot_id, lease_s)
-        return LeaseAnswer.DRAIN if answer is LeaseAnswer.OK and draining else answer
-
-    def _lease_again(self, key: LeaseKey, system_id: str, boot_id: str, lease_s: float) -> LeaseAnswer:
-        task = self._tasks.get(key.task_id)
-        if task is None or not leasing.holds(task, key, system_id):
-            return LeaseAnswer.FENCED
-        now = self._clock.now()
-        lease = leasing.lease_for(system_id, boot_id, lease_s, now)
-        self._save(leasing.renewed(task, lease, now), wake=False)
+        self._save(leasing.renewed(task, lease, self._clock.now()), wake=False)
         return LeaseAnswer.CANCEL if task.cancel_requested_at else LeaseAnswer.OK
 
     def _rescued(self, task: Task, rescuer: Presence, grace_s: float) -> Task:

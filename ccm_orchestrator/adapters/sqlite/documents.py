@@ -1,0 +1,72 @@
+"""Values as they stand in columns: times as text, nested values as JSON, everything as UTF-8."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from ccm_orchestrator.errors import StoreError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+
+
+def storable(text: str) -> str:
+    """Half characters, which an agent's JSON may hold and UTF-8 cannot, become question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def document(value: DataclassInstance) -> str:
+    return json_text(asdict(value))
+
+
+def json_text(value: object) -> str:
+    return storable(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain))
+
+
+def read_document(adapter: TypeAdapter[T], text: str) -> T:
+    """Raises: StoreError."""
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        raise StoreError(f"A stored value cannot be read ({error.errors()[0]['msg']}): {text[:200]!r}.") from error
+
+
+def time_text(moment: datetime) -> str:
+    """Of fixed length, so that text compares as time does."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def optional_time_text(moment: datetime | None) -> str | None:
+    return None if moment is None else time_text(moment)
+
+
+def read_time(text: str) -> datetime:
+    """Any ISO 8601 form, UTC unless it names a zone. Raises: ValueError."""
+    moment = datetime.fromisoformat(text)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} is out of range") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    raise TypeError(f"{type(value).__name__} has no JSON form")

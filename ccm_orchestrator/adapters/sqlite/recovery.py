@@ -1,0 +1,111 @@
+"""What is done about a damaged file: noticed, set aside, replaced by the newest backup that is sound."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from ccm_orchestrator.adapters.sqlite.connections import connect_reader
+from ccm_orchestrator.adapters.sqlite.translation import translated
+from ccm_orchestrator.domain.task import HoldReason
+from ccm_orchestrator.errors import StoreCorrupt, StoreError
+
+BACKUP_PATTERN = "ccm-*.db"
+STAMP = "%Y%m%dT%H%M%S%fZ"
+SIDE_FILES = ("", "-wal", "-shm")
+FENCE_GAP = 1_000
+SEQ_GAP = 1_000_000
+
+_PARK = """
+UPDATE tasks SET status = 'held', hold_reason = :reason, hold_detail = :detail, hold_until = NULL
+WHERE status = 'queued'
+"""
+_RAISE_FENCES = """
+UPDATE tasks SET fence = fence + :gap, fence_floor = fence + :gap
+WHERE status NOT IN ('claimed', 'running', 'waiting', 'orphaned')
+"""
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with the file; None when nothing is, or when there is none."""
+    if not path.exists() or path.stat().st_size == 0:
+        return None
+    try:
+        with translated(path), closing(connect_reader(path)) as connection:
+            return problem_found(connection, "quick_check")
+    except StoreCorrupt as error:
+        return error.message
+
+
+def problem_found(connection: sqlite3.Connection, check: str) -> str | None:
+    """`check`: `quick_check` or `integrity_check`."""
+    lines = [str(row[0]) for row in connection.execute(f"PRAGMA {check}(3)")]
+    return None if lines == ["ok"] else "; ".join(lines)
+
+
+def emptied(path: Path) -> bool:
+    """The file is there and holds nothing, not even in its log: somebody or something truncated it."""
+    log = path.with_name(path.name + "-wal")
+    return path.exists() and path.stat().st_size == 0 and not (log.exists() and log.stat().st_size)
+
+
+def set_aside(path: Path, now: datetime) -> Path:
+    """Moves the file with its log, so that a person can still rescue what is in it."""
+    target = path.with_name(f"{path.name}.damaged-{now.strftime(STAMP)}")
+    for side in SIDE_FILES:
+        source = path.with_name(path.name + side)
+        if source.exists():
+            source.rename(target.with_name(target.name + side))
+    return target
+
+
+def backups(directory: Path) -> Sequence[Path]:
+    """Newest first."""
+    return sorted(directory.glob(BACKUP_PATTERN), reverse=True)
+
+
+def sound(backup: Path) -> bool:
+    try:
+        with translated(backup), closing(connect_reader(backup)) as connection:
+            return problem_found(connection, "integrity_check") is None
+    except StoreError:
+        return False
+
+
+def restore(backup: Path, path: Path) -> None:
+    partial = path.with_name(path.name + ".restoring")
+    shutil.copyfile(backup, partial)
+    partial.chmod(0o600)
+    replace_durably(partial, path)
+
+
+def replace_durably(source: Path, target: Path) -> None:
+    for name in (source, source.parent):
+        descriptor = os.open(name, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if name is source:
+            source.replace(target)
+
+
+def distrust(connection: sqlite3.Connection, backup: Path) -> None:
+    """After a restore: what waited then may have run since, so a person decides; no fence or `seq` is given twice.
+
+    Leased tasks stay: adoption finds out from their runs what became of them.
+    """
+    detail = (
+        f"The database was damaged and restored from the backup {backup.name}; this task may have run since. "
+        "Look at its project, then `ccm-orchestrator task release` it or cancel it."
+    )
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(_PARK, {"reason": HoldReason.APPROVAL, "detail": detail})
+    connection.execute(_RAISE_FENCES, {"gap": FENCE_GAP})
+    connection.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'", (SEQ_GAP,))
+    connection.execute("COMMIT")
