@@ -202,7 +202,8 @@ async def test_the_repositorys_own_configuration_runs_nothing(
     repository: Repository, workspace: GitWorkspace, tmp_path: Path
 ) -> None:
     trap = script(tmp_path / "trap", f'echo "$0" >>"{tmp_path}/sprung"; exit 1')
-    signer = script(tmp_path / "signer", 'cat >/dev/null; echo; echo "[GNUPG:] SIG_CREATED " >&2; echo signature')
+    signature = 'printf "\\n[GNUPG:] SIG_CREATED \\n" >&2; echo "-----BEGIN PGP SIGNATURE-----"'
+    signer = script(tmp_path / "signer", f"cat >/dev/null; {signature}")
     base = repository.commit("Begin", "a.txt", "touched.txt")
     repository.git("-c", f"gpg.program={signer}", "commit", "--quiet", "--allow-empty", "-S", "-m", "Signed")
     repository.write(".gitattributes", "*.txt diff=trap\n")
