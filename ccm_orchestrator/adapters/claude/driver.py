@@ -1,0 +1,83 @@
+"""The driver of Claude Code: what the engine may ask, answered by the modules beside this one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from ccm_orchestrator.adapters.claude import hooks, messages, permissions, screen
+from ccm_orchestrator.adapters.claude.argv import launch_of
+from ccm_orchestrator.adapters.claude.environment import agent_environment
+from ccm_orchestrator.adapters.claude.observation import observe
+from ccm_orchestrator.adapters.claude.paths import config_paths, launched_paths
+from ccm_orchestrator.adapters.claude.readiness import Projects, Readiness
+from ccm_orchestrator.adapters.claude.reporting import report
+from ccm_orchestrator.domain.agent import Evidence
+from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
+from ccm_orchestrator.domain.events import HookRecord
+from ccm_orchestrator.ports.agents import (
+    AskedPermission,
+    DriverHealth,
+    LaunchOrder,
+    Reading,
+    Report,
+    SessionTrace,
+)
+from ccm_orchestrator.ports.launching import Launch
+from ccm_orchestrator.ports.terminal import Key
+
+
+class ClaudeDriver:
+    """One per daemon: it remembers the executable's release and whether there is a login, and nothing of runs."""
+
+    name = "claude"
+    exit_means_done = False
+
+    def __init__(
+        self,
+        executable: str | Path,
+        environment: Mapping[str, str],
+        hook_script: Path,
+        projects: Projects,
+    ) -> None:
+        """`executable`: a path, or a name to look for; `environment`: the daemon's; `hook_script`: `hooks/ccm-hook`;
+        `projects`: gives the directories of all registered projects."""
+        self._environment = dict(environment)
+        self._hook_script = hook_script
+        self._readiness = Readiness(executable, self._environment, projects)
+        self._paths = config_paths(self._environment)
+
+    async def probe(self) -> DriverHealth:
+        return await self._readiness.health()
+
+    async def prepare(self, order: LaunchOrder) -> Launch:
+        env = agent_environment(self._environment, order)
+        executable, version = await self._readiness.require(order, env)
+        return launch_of(order, executable, version, self._hook_script, env)
+
+    def registry_directory(self) -> Path | None:
+        return self._paths.sessions
+
+    def read_hook(self, record: HookRecord, task_id: str) -> Reading:
+        return hooks.read_hook(record, task_id)
+
+    async def observe(self, trace: SessionTrace) -> Sequence[Evidence]:
+        return await asyncio.to_thread(observe, trace, launched_paths(trace.run_directory, self._paths))
+
+    def read_screen(self, screen_text: str, at: datetime, run_id: str) -> Evidence | None:
+        return screen.read_screen(screen_text, at)
+
+    def message_keys(self, text: str, screen_text: str) -> Sequence[str | Key]:
+        return messages.message_keys(text, screen_text)
+
+    def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
+        return permissions.permission_answer(request, verdict)
+
+    def read_permission(self, payload: Mapping[str, object]) -> AskedPermission:
+        return permissions.read_permission(payload)
+
+    async def report(self, trace: SessionTrace, readings: Sequence[Reading]) -> Report:
+        paths = launched_paths(trace.run_directory, self._paths)
+        return await asyncio.to_thread(report, trace, readings, paths)

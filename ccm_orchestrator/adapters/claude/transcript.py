@@ -1,0 +1,94 @@
+"""The conversation as Claude Code keeps it: `projects/DIRECTORY/SESSION.jsonl`, subagents in files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ccm_orchestrator.adapters.claude.jsonl import every, tail
+from ccm_orchestrator.adapters.claude.payload import Json, table, tables, text, whole
+from ccm_orchestrator.domain.agent import Evidence, Signal, Source
+from ccm_orchestrator.domain.result import Usage
+
+TOLD_TOOLS = 10
+"""Results in the tail that are worth telling again; there may be dozens."""
+
+
+def read_transcript(path: Path) -> Sequence[Evidence]:
+    """The newest record as a sign of life, and the tools that have their results: a denied call has no hook."""
+    newest: datetime | None = None
+    finished: dict[str, datetime] = {}
+    for record in tail(path):
+        at = _time(record)
+        if at is None:
+            continue
+        newest = at
+        if record.get("type") == "user":
+            finished.update({use: at for use in _results(record)})
+    if newest is None:
+        return ()
+    ended = [
+        Evidence(Source.TRANSCRIPT, Signal.TOOL_FINISHED, at, data={"tool_use_id": use})
+        for use, at in list(finished.items())[-TOLD_TOOLS:]
+    ]
+    return [*ended, Evidence(Source.TRANSCRIPT, Signal.ACTIVE, newest, "transcript")]
+
+
+def usage_since(path: Path, since: datetime) -> Usage:
+    """Tokens of all messages from then on, subagents' included. A message is repeated for each of its blocks."""
+    per_message = {use[0]: use[1] for file in _files(path) for use in _usages(file, since)}
+
+    def total(key: str) -> int:
+        return sum(whole(usage, key) for usage in per_message.values())
+
+    return Usage(
+        input_tokens=total("input_tokens"),
+        output_tokens=total("output_tokens"),
+        cache_read_tokens=total("cache_read_input_tokens"),
+        cache_creation_tokens=total("cache_creation_input_tokens"),
+        source="transcript",
+    )
+
+
+def last_text(path: Path, since: datetime) -> str:
+    """The text of the agent's last message; empty when it said nothing."""
+    said: dict[str, list[str]] = {}
+    for record in every(path):
+        if record.get("type") == "assistant" and not record.get("isSidechain") and _is_since(record, since):
+            message = table(record, "message")
+            parts = [text(block, "text") for block in tables(message, "content") if block.get("type") == "text"]
+            said.setdefault(text(message, "id"), []).extend(parts)
+    texts = ["\n".join(parts) for parts in said.values() if parts]
+    return texts[-1] if texts else ""
+
+
+def _files(path: Path) -> Iterator[Path]:
+    yield path
+    yield from sorted((path.with_suffix("") / "subagents").glob("*.jsonl"))
+
+
+def _usages(path: Path, since: datetime) -> Iterator[tuple[str, Json]]:
+    for record in every(path):
+        message = table(record, "message")
+        usage = table(message, "usage")
+        if record.get("type") == "assistant" and usage and _is_since(record, since):
+            yield text(message, "id") or text(record, "uuid"), usage
+
+
+def _results(record: Json) -> Sequence[str]:
+    blocks = tables(table(record, "message"), "content")
+    return [text(block, "tool_use_id") for block in blocks if block.get("type") == "tool_result"]
+
+
+def _is_since(record: Json, since: datetime) -> bool:
+    at = _time(record)
+    return at is not None and at >= since
+
+
+def _time(record: Json) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text(record, "timestamp"))
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
