@@ -17,6 +17,8 @@ BLOCKING_SLEEPS = frozenset({"time.sleep", "sleep"})
 SLEEPS = BLOCKING_SLEEPS | {"asyncio.sleep", "anyio.sleep"}
 _SLEEPS_WELL = re.compile(r"#.*\bsleeps because \w.{9,}")
 
+_MADE_WELL = re.compile(r"#.*\bmade once because \w.{9,}")
+
 
 def long_files(modules: Sequence[Module], limit: int) -> Iterator[str]:
     return (f"{m.place(m.tree)} has {len(m.lines)} lines" for m in modules if len(m.lines) > limit)
@@ -36,11 +38,12 @@ def local_imports(modules: Sequence[Module]) -> Iterator[str]:
 
 
 def broad_excepts(modules: Sequence[Module]) -> Iterator[tuple[Module, int]]:
-    """Handlers that catch everything, and `suppress(Exception)`: module and line number."""
+    """Handlers that catch everything and do not end in `raise`, and `suppress(Exception)`: module and line number."""
     for module in modules:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.ExceptHandler) and _catches_all(node.type):
-                yield module, node.lineno
+                if not isinstance(node.body[-1], ast.Raise):
+                    yield module, node.lineno
             elif isinstance(node, ast.Call) and dotted(node.func).endswith("suppress"):
                 yield from ((module, node.lineno) for argument in node.args if _catches_all(argument))
 
@@ -81,13 +84,18 @@ def bare_sleeps(modules: Sequence[Module], names: frozenset[str] = SLEEPS) -> It
 
 
 def singletons(modules: Sequence[Module]) -> Iterator[str]:
-    """Objects with a life that are made when a module is imported; values (frozen dataclasses, enums) are fine."""
+    """Objects with a life that are made when a module is imported; values (frozen dataclasses, enums) are fine.
+
+    One that is right says so in its line: `# made once because REASON`.
+    """
     alive = {name for module in modules for name in _living_classes(module)}
     for module in modules:
         for statement in module.tree.body:
             if isinstance(statement, ast.Assign | ast.AnnAssign | ast.Expr) and statement.value is not None:
                 for node in ast.walk(statement.value):
-                    if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] in alive:
+                    if not isinstance(node, ast.Call) or dotted(node.func).rpartition(".")[2] not in alive:
+                        continue
+                    if not _MADE_WELL.search(module.lines[node.lineno - 1]):
                         yield f"{module.place(node)} {ast.unparse(node.func)}"
 
 
