@@ -51,7 +51,7 @@ def project_not_found(name: str) -> NotFound:
 
 def project_in_use(name: str, open_tasks: int) -> WrongStatus:
     return WrongStatus(
-        f"Project {name!r} has {open_tasks} tasks that have not ended: wait for them, or cancel them first.",
+        f"Project {name!r} still has unfinished tasks ({open_tasks}): wait for them, or cancel them first.",
         project=name,
         open_tasks=open_tasks,
     )
