@@ -4,20 +4,18 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from tests.docs.source import Module, dotted
+from tests.docs.source import FunctionNode, Module, dotted
 
 DRAWERS = re.compile(r"(?:^|_)(?:utils?|helpers?|common|misc|managers?)$")
 """Names that do not say a duty."""
 
 BROAD = frozenset({"", "Exception", "BaseException"})
-_REASON = re.compile(r"#.*\bBLE001\b\W+\w.{9,}")
-"""`# noqa: BLE001 - why`, with a why of ten characters or more."""
+_REASON = re.compile(r"#\s*(?:noqa: *BLE001\W+)?(?!noqa)\w.{9,}")
+"""A comment on the same line with a why of ten characters or more, behind `noqa: BLE001` where ruff needs that."""
 
 BLOCKING_SLEEPS = frozenset({"time.sleep", "sleep"})
 SLEEPS = BLOCKING_SLEEPS | {"asyncio.sleep", "anyio.sleep"}
 _SLEEPS_WELL = re.compile(r"#.*\bsleeps because \w.{9,}")
-
-_MADE_WELL = re.compile(r"#.*\bmade once because \w.{9,}")
 
 
 def long_files(modules: Sequence[Module], limit: int) -> Iterator[str]:
@@ -84,18 +82,14 @@ def bare_sleeps(modules: Sequence[Module], names: frozenset[str] = SLEEPS) -> It
 
 
 def singletons(modules: Sequence[Module]) -> Iterator[str]:
-    """Objects with a life that are made when a module is imported; values (frozen dataclasses, enums) are fine.
-
-    One that is right says so in its line: `# made once because REASON`.
-    """
+    """Objects with a life that are made when a module is imported; values (frozen dataclasses, enums, classes without methods) are
+    fine."""
     alive = {name for module in modules for name in _living_classes(module)}
     for module in modules:
         for statement in module.tree.body:
             if isinstance(statement, ast.Assign | ast.AnnAssign | ast.Expr) and statement.value is not None:
                 for node in ast.walk(statement.value):
-                    if not isinstance(node, ast.Call) or dotted(node.func).rpartition(".")[2] not in alive:
-                        continue
-                    if not _MADE_WELL.search(module.lines[node.lineno - 1]):
+                    if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] in alive:
                         yield f"{module.place(node)} {ast.unparse(node.func)}"
 
 
@@ -123,5 +117,7 @@ def _living_classes(module: Module) -> Iterator[str]:
 def _is_value(node: ast.ClassDef) -> bool:
     bases = {dotted(base).rpartition(".")[2] for base in node.bases}
     if bases & {"Enum", "StrEnum", "IntEnum", "NamedTuple", "TypedDict"}:
+        return True
+    if not node.bases and not any(isinstance(part, FunctionNode) for part in node.body):
         return True
     return any("dataclass" in (text := ast.unparse(mark)) and "frozen=True" in text for mark in node.decorator_list)
