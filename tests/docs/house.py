@@ -82,8 +82,10 @@ def bare_sleeps(modules: Sequence[Module], names: frozenset[str] = SLEEPS) -> It
 
 
 def singletons(modules: Sequence[Module]) -> Iterator[str]:
-    """Objects with a life that are made when a module is imported; values (frozen dataclasses, enums, classes without methods) are
-    fine."""
+    """Objects with a life that are made when a module is imported.
+
+    Values are fine: enums, frozen dataclasses, classes without methods.
+    """
     alive = {name for module in modules for name in _living_classes(module)}
     for module in modules:
         for statement in module.tree.body:
