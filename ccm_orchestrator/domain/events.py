@@ -80,7 +80,7 @@ class HookRecord:
     """One raw hook event as the spool holds it."""
 
     event_id: str
-    """Unique and stable over re-reading: `RUN_ID/FILE_NAME`."""
+    """Unique and stable over re-reading: `RUN_ID/FILE_NAME@MODIFIED_NS`."""
     run_id: str
     hook_event_name: str
     """From the file's name, so it is known when the payload is not readable."""

@@ -1,0 +1,190 @@
+"""The watch on Linux."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from asyncinotify import Event, Inotify, Mask, Watch
+
+from ccm_orchestrator.adapters.rundir import lock
+from ccm_orchestrator.adapters.rundir.layout import EXITED, LOCK, STARTED, STOP, Layout
+from ccm_orchestrator.adapters.watch.pending import Pending
+from ccm_orchestrator.ports.launching import Wakeup, WakeupKind
+
+_SPOOL = Mask.CLOSE_WRITE | Mask.MOVED_TO
+_RUN = Mask.CLOSE_WRITE | Mask.MOVED_TO | Mask.MODIFY
+_REGISTRY = Mask.CREATE | Mask.CLOSE_WRITE | Mask.MODIFY | Mask.MOVED_TO | Mask.DELETE
+_ARRIVAL = Mask.CREATE | Mask.MOVED_TO
+_OWN = (LOCK, STOP)
+_RELEASE_LOOKS = 20
+_RELEASE_LOOK_S = 0.005
+
+Handler = Callable[[Event], None]
+
+
+class InotifyWatch:
+    def __init__(self, state_directory: Path) -> None:
+        self._layout = Layout(state_directory)
+        self._runs: set[str] = set()
+        self._registries: set[Path] = set()
+        self._session: _Session | None = None
+
+    async def start(self) -> None:
+        """Belongs to the running event loop from now on; what was added before is kept.
+
+        The session of an event loop that hangs is left to that loop: closing its descriptor from here could hand the
+        number to somebody else while that loop still listens to it.
+        """
+        self._session = _Session(self._layout)
+        for run_id in self._runs:
+            self._session.add_run(run_id)
+        for directory in self._registries:
+            self._session.add_registry(directory)
+
+    async def stop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def add_run(self, run_id: str) -> None:
+        self._runs.add(run_id)
+        if self._session is not None:
+            self._session.add_run(run_id)
+
+    def forget_run(self, run_id: str) -> None:
+        self._runs.discard(run_id)
+        if self._session is not None:
+            self._session.forget_run(run_id)
+
+    def add_registry(self, directory: Path) -> None:
+        if directory not in self._registries:
+            self._registries.add(directory)
+            if self._session is not None:
+                self._session.add_registry(directory)
+
+    async def wakeups(self) -> AsyncIterator[Wakeup]:
+        session = self._session
+        assert session is not None, "start() comes first"
+        async for wakeup in session.pending.take():
+            yield wakeup
+
+
+class _Session:
+    """What belongs to one event loop."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.pending = Pending()
+        self._layout = layout
+        self._inotify = Inotify(cache_size=200)
+        self._handlers: dict[int, list[Handler]] = {}
+        self._run_watches: dict[str, list[Watch]] = {}
+        self._task = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self._inotify.close()
+
+    async def _listen(self) -> None:
+        async for event in self._inotify:
+            if Mask.Q_OVERFLOW in event.mask:
+                for kind in WakeupKind:
+                    self._wake_all(kind)
+            elif event.watch is not None:
+                for handle in list(self._handlers.get(event.watch.wd, ())):
+                    handle(event)
+                if Mask.IGNORED in event.mask:
+                    self._handlers.pop(event.watch.wd, None)
+
+    def _wake_all(self, kind: WakeupKind) -> None:
+        self.pending.add(kind)
+        for run_id in self._run_watches:
+            self.pending.add(kind, run_id)
+
+    def add_run(self, run_id: str) -> None:
+        """What happened before the watch was there is told at once."""
+        if run_id in self._run_watches:
+            return
+        directory = self._layout.run(run_id)
+        with suppress(FileNotFoundError):
+            self._run_watches[run_id] = [
+                self._watch(self._layout.spool(run_id), _SPOOL, lambda event: self._spooled(run_id, event)),
+                self._watch(directory, _RUN, lambda event: self._changed(run_id, event)),
+            ]
+        for kind in (WakeupKind.SPOOL, WakeupKind.EXIT, WakeupKind.STREAM):
+            self.pending.add(kind, run_id)
+
+    def forget_run(self, run_id: str) -> None:
+        for watch in self._run_watches.pop(run_id, ()):
+            with suppress(OSError):
+                self._inotify.rm_watch(watch)
+
+    def _watch(self, path: Path, mask: Mask, handle: Handler) -> Watch:
+        """Raises: FileNotFoundError."""
+        watch = self._inotify.add_watch(path, mask | Mask.MASK_ADD | Mask.ONLYDIR)
+        self._handlers.setdefault(watch.wd, []).append(handle)
+        return watch
+
+    def _spooled(self, run_id: str, event: Event) -> None:
+        if event.name is not None:
+            self.pending.add(WakeupKind.SPOOL, run_id)
+
+    def _changed(self, run_id: str, event: Event) -> None:
+        name = str(event.name)
+        if name in (STARTED, EXITED) and Mask.MOVED_TO in event.mask:
+            self.pending.add(WakeupKind.EXIT, run_id)
+        elif name == LOCK and Mask.CLOSE_WRITE in event.mask:
+            self._released(run_id, _RELEASE_LOOKS)
+        elif event.name is not None and name not in _OWN and not name.endswith(".tmp"):
+            self.pending.add(WakeupKind.STREAM, run_id)
+
+    def _released(self, run_id: str, looks: int) -> None:
+        """A launcher ended. The kernel tells that it closed the lock's file just before it frees the lock."""
+        if looks and lock.held(self._layout.run(run_id)):
+            asyncio.get_running_loop().call_later(_RELEASE_LOOK_S, self._released, run_id, looks - 1)
+        else:
+            self.pending.add(WakeupKind.EXIT, run_id)
+
+    def add_registry(self, directory: Path) -> None:
+        """Until the directory exists, its nearest existing ancestor is watched for arrivals."""
+        while not self._watch_registry(directory):
+            ancestor = next(path for path in directory.parents if path.is_dir())
+            with suppress(FileNotFoundError):
+                self._await(directory, ancestor)
+                if not _next_step(ancestor, directory).is_dir():
+                    return
+
+    def _watch_registry(self, directory: Path) -> bool:
+        def changed(event: Event) -> None:
+            self.pending.add(WakeupKind.REGISTRY)
+            if Mask.IGNORED in event.mask:
+                self.add_registry(directory)
+
+        try:
+            self._watch(directory, _REGISTRY, changed)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        self.pending.add(WakeupKind.REGISTRY)
+        return True
+
+    def _await(self, directory: Path, ancestor: Path) -> None:
+        """Raises: FileNotFoundError."""
+        wanted = _next_step(ancestor, directory)
+
+        def arrived(event: Event) -> None:
+            if Mask.IGNORED in event.mask or str(event.name) == wanted.name:
+                handlers = self._handlers.get(watch.wd, [])
+                if arrived in handlers:
+                    handlers.remove(arrived)
+                    self.add_registry(directory)
+
+        watch = self._watch(ancestor, _ARRIVAL, arrived)
+
+
+def _next_step(ancestor: Path, directory: Path) -> Path:
+    """The first directory below the ancestor on the way to `directory`."""
+    return ancestor / directory.relative_to(ancestor).parts[0]

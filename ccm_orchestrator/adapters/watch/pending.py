@@ -1,0 +1,30 @@
+"""Wake-ups that wait for their reader, each once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from ccm_orchestrator.ports.launching import Wakeup, WakeupKind
+
+
+class Pending:
+    """Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Wakeup, None] = {}
+        self._news = asyncio.Event()
+
+    def add(self, kind: WakeupKind, run_id: str | None = None) -> None:
+        self._waiting[Wakeup(kind, run_id)] = None
+        self._news.set()
+
+    async def take(self) -> AsyncIterator[Wakeup]:
+        """Endless, oldest first."""
+        while True:
+            await self._news.wait()
+            while self._waiting:
+                wakeup = next(iter(self._waiting))
+                del self._waiting[wakeup]
+                yield wakeup
+            self._news.clear()
