@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,10 @@ from asyncinotify import Event, Inotify, Mask, Watch
 from ccm_orchestrator.adapters.rundir import lock
 from ccm_orchestrator.adapters.rundir.layout import EXITED, LOCK, STARTED, STOP, Layout
 from ccm_orchestrator.adapters.watch.pending import Pending
+from ccm_orchestrator.errors import OrchestratorError
 from ccm_orchestrator.ports.launching import Wakeup, WakeupKind
+
+log = logging.getLogger(__name__)
 
 _SPOOL = Mask.CLOSE_WRITE | Mask.MOVED_TO
 _RUN = Mask.CLOSE_WRITE | Mask.MOVED_TO | Mask.MODIFY
@@ -78,9 +82,10 @@ class _Session:
     def __init__(self, layout: Layout) -> None:
         self.pending = Pending()
         self._layout = layout
-        self._inotify = Inotify(cache_size=200)
+        self._inotify = _open()
         self._handlers: dict[int, list[Handler]] = {}
         self._run_watches: dict[str, list[Watch]] = {}
+        self._registries: set[Path] = set()
         self._task = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
@@ -110,11 +115,12 @@ class _Session:
         if run_id in self._run_watches:
             return
         directory = self._layout.run(run_id)
-        with suppress(FileNotFoundError):
-            self._run_watches[run_id] = [
-                self._watch(self._layout.spool(run_id), _SPOOL, lambda event: self._spooled(run_id, event)),
-                self._watch(directory, _RUN, lambda event: self._changed(run_id, event)),
-            ]
+        watches = self._run_watches[run_id] = []
+        try:
+            watches.append(self._watch(self._layout.spool(run_id), _SPOOL, lambda event: self._spooled(run_id, event)))
+            watches.append(self._watch(directory, _RUN, lambda event: self._changed(run_id, event)))
+        except OSError as error:
+            log.warning("changes of %s are found late, it cannot be watched: %s", directory, error.strerror)
         for kind in (WakeupKind.SPOOL, WakeupKind.EXIT, WakeupKind.STREAM):
             self.pending.add(kind, run_id)
 
@@ -124,7 +130,7 @@ class _Session:
                 self._inotify.rm_watch(watch)
 
     def _watch(self, path: Path, mask: Mask, handle: Handler) -> Watch:
-        """Raises: FileNotFoundError."""
+        """Raises: OSError."""
         watch = self._inotify.add_watch(path, mask | Mask.MASK_ADD | Mask.ONLYDIR)
         self._handlers.setdefault(watch.wd, []).append(handle)
         return watch
@@ -151,28 +157,31 @@ class _Session:
 
     def add_registry(self, directory: Path) -> None:
         """Until the directory exists, its nearest existing ancestor is watched for arrivals."""
-        while not self._watch_registry(directory):
-            ancestor = next(path for path in directory.parents if path.is_dir())
-            with suppress(FileNotFoundError):
-                self._await(directory, ancestor)
-                if not _next_step(ancestor, directory).is_dir():
+        try:
+            while directory not in self._registries and not self._watch_registry(directory):
+                ancestor = next(path for path in directory.parents if path.is_dir())
+                if self._await(directory, ancestor) and not _next_step(ancestor, directory).is_dir():
                     return
+        except OSError as error:
+            log.warning("changes in %s are found late, it cannot be watched: %s", directory, error.strerror)
 
     def _watch_registry(self, directory: Path) -> bool:
         def changed(event: Event) -> None:
             self.pending.add(WakeupKind.REGISTRY)
             if Mask.IGNORED in event.mask:
+                self._registries.discard(directory)
                 self.add_registry(directory)
 
         try:
             self._watch(directory, _REGISTRY, changed)
         except (FileNotFoundError, NotADirectoryError):
             return False
+        self._registries.add(directory)
         self.pending.add(WakeupKind.REGISTRY)
         return True
 
-    def _await(self, directory: Path, ancestor: Path) -> None:
-        """Raises: FileNotFoundError."""
+    def _await(self, directory: Path, ancestor: Path) -> bool:
+        """False when the ancestor is gone meanwhile."""
         wanted = _next_step(ancestor, directory)
 
         def arrived(event: Event) -> None:
@@ -182,7 +191,20 @@ class _Session:
                     handlers.remove(arrived)
                     self.add_registry(directory)
 
-        watch = self._watch(ancestor, _ARRIVAL, arrived)
+        try:
+            watch = self._watch(ancestor, _ARRIVAL, arrived)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+
+def _open() -> Inotify:
+    try:
+        return Inotify(cache_size=200)
+    except OSError as error:
+        raise OrchestratorError(
+            f"The file system cannot be watched ({error.strerror}); raise `fs.inotify.max_user_instances` with sysctl."
+        ) from error
 
 
 def _next_step(ancestor: Path, directory: Path) -> Path:
