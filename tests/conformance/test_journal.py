@@ -1,0 +1,201 @@
+"""What every journal keeps."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ccm_orchestrator.domain.agent import AgentState, AgentView, Dialog, Evidence, Signal, Source
+from ccm_orchestrator.domain.dialogue import Decision, MessageStatus, PermissionRequest, PermissionStatus, Verdict
+from ccm_orchestrator.domain.result import Outcome
+from ccm_orchestrator.domain.run import Mode, ProcessRef, Run, RunState, WindowRef
+from ccm_orchestrator.errors import MessageNotFound, PermissionNotFound, RunNotFound, StaleTerm, WrongStatus
+from ccm_orchestrator.fakes.clock import START, FakeClock
+from ccm_orchestrator.ports.journal import Journal, RunQuery
+from ccm_orchestrator.ports.tasks import ClaimRequest
+
+RUN = Run(
+    run_id="1f3c9a2b" + "0" * 24,
+    task_id="task-one",
+    fence=1,
+    attempt=1,
+    term=1,
+    state=RunState.INTENDED,
+    project="demo",
+    cwd=Path("/demo/ünï"),
+    profile="executor",
+    driver="claude",
+    mode=Mode.PRINT,
+    session_id="session",
+    resumed=False,
+    created_at=START,
+)
+ASKED = PermissionRequest(
+    request_id="perm1111",
+    run_id=RUN.run_id,
+    task_id=RUN.task_id,
+    dialog="permission",
+    tool_name="Bash",
+    tool_input={"command": "make", "nested": {"list": [1, None, "é"]}},
+    suggestions=({"type": "addRules"},),
+    status=PermissionStatus.OPEN,
+    created_at=START,
+    expires_at=START + timedelta(seconds=60),
+)
+VERDICT = Verdict(Decision.ALLOW, "anna", "fine", {"command": "make test"})
+
+
+async def add_run(journal: Journal, **changes: object) -> Run:
+    run = replace(RUN, **changes)  # type: ignore[arg-type]
+    await journal.save_run(run, await journal.begin_term("boot"))
+    return run
+
+
+class TestTerms:
+    async def test_each_start_raises_the_term(self, journal: Journal) -> None:
+        assert [await journal.begin_term("boot") for _ in range(3)] == [1, 2, 3]
+
+    async def test_a_superseded_orchestrator_cannot_write_runs(self, journal: Journal) -> None:
+        old = await journal.begin_term("boot")
+        new = await journal.begin_term("boot")
+        with pytest.raises(StaleTerm, match="term 2 has begun"):
+            await journal.save_run(RUN, old)
+        assert await journal.runs(RunQuery()) == []
+        await journal.save_run(RUN, new)
+
+
+class TestClaims:
+    async def test_a_claim_is_open_until_it_is_settled(self, journal: Journal) -> None:
+        one, two = (ClaimRequest(name, "here", "boot", 3, 60.0) for name in ("r1", "r2"))
+        for request in (one, two, one):
+            await journal.remember_claim(request)
+        assert sorted(await journal.open_claims(), key=lambda request: request.request_id) == [one, two]
+        await journal.settle_claim("r1")
+        await journal.settle_claim("r1")
+        assert list(await journal.open_claims()) == [two]
+
+
+class TestRuns:
+    async def test_a_run_comes_back_as_it_was_saved_last(self, journal: Journal) -> None:
+        await add_run(journal)
+        ended = await add_run(
+            journal,
+            state=RunState.ENDED,
+            started_at=START + timedelta(seconds=1),
+            ended_at=START + timedelta(microseconds=1),
+            window=WindowRef(42, 1700000000, "@3"),
+            agent=ProcessRef(43, "123456"),
+            base_commit="abc",
+            outcome=Outcome.SUCCEEDED,
+            ending="it is mended 🙂",
+        )
+        assert await journal.run(RUN.run_id) == ended
+        assert list(await journal.runs(RunQuery())) == [ended]
+
+    @pytest.mark.parametrize("name", [RUN.run_id, RUN.name, RUN.task_id, "1f3c", "ccm-1f3c"])
+    async def test_a_run_is_found_by_any_name_that_only_it_has(self, journal: Journal, name: str) -> None:
+        run = await add_run(journal)
+        await add_run(journal, run_id="2" * 32, task_id="task-two")
+        assert await journal.run(name) == run
+
+    @pytest.mark.parametrize("name", ["", "ccm-", "3", "task", "%", "1f3c9a2b1"])
+    async def test_a_run_is_not_found_by_anything_else(self, journal: Journal, name: str) -> None:
+        await add_run(journal)
+        with pytest.raises(RunNotFound):
+            await journal.run(name)
+
+    async def test_an_ambiguous_prefix_is_refused(self, journal: Journal) -> None:
+        await add_run(journal)
+        await add_run(journal, run_id="1f" + "3" * 30)
+        with pytest.raises(RunNotFound, match="More than one"):
+            await journal.run("1f")
+
+    async def test_a_task_names_its_newest_run(self, journal: Journal) -> None:
+        await add_run(journal)
+        newest = await add_run(journal, run_id="2" * 32, fence=2)
+        assert await journal.run("task-one") == newest
+
+    async def test_runs_are_listed_newest_first(self, journal: Journal) -> None:
+        runs = [await add_run(journal, run_id=digit * 32, task_id=f"task-{digit}") for digit in "123"]
+        await add_run(journal, run_id="2" * 32, task_id="task-2", state=RunState.ENDED)
+        assert [run.run_id[0] for run in await journal.runs(RunQuery())] == ["3", "2", "1"]
+        assert list(await journal.runs(RunQuery(open_only=True))) == [runs[2], runs[0]]
+        assert list(await journal.runs(RunQuery(task_id="task-1"))) == [runs[0]]
+        assert list(await journal.runs(RunQuery(limit=1))) == [runs[2]]
+
+
+class TestViews:
+    async def test_the_newest_view_of_each_run_is_kept(self, journal: Journal) -> None:
+        evidence = Evidence(Source.HOOK, Signal.ASKED, START, "permission", {"tool_use_id": "t1", "n": 1}, True)
+        old = AgentView(AgentState.UNKNOWN, START, None, START)
+        new = AgentView(
+            AgentState.WAITING, START, evidence, START, Dialog.PERMISSION, frozenset({"t1", "t2"}), background_work=True
+        )
+        await journal.save_view("run1", old)
+        await journal.save_view("run1", new)
+        await journal.save_view("run2", old)
+        assert await journal.views(["run1", "run2", "run3"]) == {"run1": new, "run2": old}
+
+
+class TestMessages:
+    async def test_a_message_goes_through_its_statuses(self, journal: Journal, clock: FakeClock) -> None:
+        first = await journal.add_message("run1", "Hello 🙂\n\x00")
+        assert (first.status, first.text, first.created_at) == (MessageStatus.QUEUED, "Hello 🙂\n\x00", START)
+        clock.advance(5)
+        second = await journal.add_message("run1", "More")
+        await journal.add_message("run2", "Elsewhere")
+        gone = await journal.set_message(first.message_id, MessageStatus.UNDELIVERED, "the run ended")
+        assert gone == replace(first, status=MessageStatus.UNDELIVERED, detail="the run ended", updated_at=clock.now())
+        assert list(await journal.messages("run1")) == [gone, second]
+
+    async def test_an_unknown_message_is_not_found(self, journal: Journal) -> None:
+        with pytest.raises(MessageNotFound, match="'no-such'"):
+            await journal.set_message("no-such", MessageStatus.ACCEPTED)
+
+
+class TestPermissions:
+    async def test_a_request_is_kept_once_and_found_by_prefix(self, journal: Journal) -> None:
+        await journal.add_permission(ASKED)
+        await journal.add_permission(replace(ASKED, tool_name="Other"))
+        assert await journal.permission("perm1111") == await journal.permission("perm") == ASKED
+        with pytest.raises(PermissionNotFound, match="'other'"):
+            await journal.permission("other")
+        await journal.add_permission(replace(ASKED, request_id="perm2222"))
+        with pytest.raises(PermissionNotFound, match="More than one"):
+            await journal.permission("perm")
+
+    async def test_requests_are_listed_oldest_first(self, journal: Journal) -> None:
+        requests = [replace(ASKED, request_id=f"perm{n}", run_id=f"run{n % 2}") for n in range(4)]
+        for request in requests:
+            await journal.add_permission(request)
+        await journal.decide_permission("perm0", VERDICT)
+        assert list(await journal.permissions()) == requests[1:]
+        assert list(await journal.permissions("run0")) == [requests[2]]
+        assert [request.request_id for request in await journal.permissions("run0", open_only=False)] == [
+            "perm0",
+            "perm2",
+        ]
+
+    async def test_the_first_answer_wins(self, journal: Journal, clock: FakeClock) -> None:
+        await journal.add_permission(ASKED)
+        clock.advance(3)
+        decided = await journal.decide_permission("perm", VERDICT)
+        assert decided == replace(ASKED, status=PermissionStatus.DECIDED, verdict=VERDICT, decided_at=clock.now())
+        with pytest.raises(WrongStatus, match="already decided by anna"):
+            await journal.decide_permission("perm1111", Verdict(Decision.DENY, "otto"))
+        assert await journal.permission("perm1111") == decided
+
+    async def test_an_unknown_request_cannot_be_decided(self, journal: Journal) -> None:
+        with pytest.raises(PermissionNotFound):
+            await journal.decide_permission("no-such", VERDICT)
+
+    async def test_closing_leaves_an_answer_as_it_is(self, journal: Journal) -> None:
+        for request_id in ("perm1", "perm2"):
+            await journal.add_permission(replace(ASKED, request_id=request_id))
+        decided = await journal.decide_permission("perm1", VERDICT)
+        for request_id in ("perm1", "perm2", "no-such"):
+            await journal.close_permission(request_id, PermissionStatus.EXPIRED)
+        assert await journal.permission("perm1") == decided
+        assert (await journal.permission("perm2")).status is PermissionStatus.EXPIRED
+        assert await journal.permissions() == []
