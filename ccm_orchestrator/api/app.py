@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ccm_orchestrator.api import agents, health, internal, problems, stream, systems, tasks
+from ccm_orchestrator.api import agents, health, history, internal, problems, stream, systems, tasks
 from ccm_orchestrator.api.guards import Guard, GuardedRoute
 from ccm_orchestrator.api.limits import BodyLimit, SecurityHeaders
 from ccm_orchestrator.api.services import ApiServices
@@ -19,6 +19,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     tasks.router,
     agents.router,
     stream.router,
+    history.router,
     systems.router,
     internal.router,
     internal.hooks,

@@ -15,6 +15,7 @@ from ccm_orchestrator.security.local import presented_token
 router = APIRouter(prefix="/health", tags=["health"], route_class=OpenRoute)
 
 PROBE_TIMEOUT_S = 5.0
+NO_ANSWER = f"No answer within {PROBE_TIMEOUT_S:g} s."
 
 
 @router.get("")
@@ -25,7 +26,11 @@ async def health(services: Services, response: Response) -> HealthOutput:
 
 @router.get("/tmux")
 async def health_of_tmux(services: Services, request: Request, response: Response) -> HealthOutput:
-    found = await services.terminal.health()
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            found = await services.terminal.health()
+    except TimeoutError:
+        return _answer(response, "unavailable", _for_friends(services, request, NO_ANSWER))
     detail = f"{found.version}, {found.windows} windows" if found.ok else found.detail
     return _answer(response, "" if found.ok else "unavailable", _for_friends(services, request, detail))
 
@@ -40,7 +45,7 @@ async def health_of_database(services: Services, request: Request, response: Res
     except StoreError as error:
         trouble, detail = "unavailable", error.message
     except TimeoutError:
-        trouble, detail = "unavailable", f"No answer within {PROBE_TIMEOUT_S:g} s."
+        trouble, detail = "unavailable", NO_ANSWER
     return _answer(response, trouble, _for_friends(services, request, detail))
 
 

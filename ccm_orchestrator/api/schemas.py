@@ -22,6 +22,8 @@ from ccm_orchestrator.domain.run import Mode
 from ccm_orchestrator.domain.task import DEFAULT_MAX_ATTEMPTS, NewTask
 from ccm_orchestrator.ports.tasks import Project
 
+MAX_SEQ = 2**62
+"""Cursors beyond it are no cursors, and not every store could compare them."""
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 

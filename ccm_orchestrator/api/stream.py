@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from ccm_orchestrator.api.guards import TokenRoute
-from ccm_orchestrator.api.schemas import EventOutput
+from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.domain.events import StoredEvent
 
@@ -36,8 +36,17 @@ async def stream_events(
     services: Services,
     task_id: str | None = None,
     run_id: str | None = None,
-    after: Annotated[int | None, Query(ge=0, description="Start after this cursor; None: with what comes now.")] = None,
-    last_event_id: Annotated[int | None, Header(ge=0, description="Sent by clients that reconnect; wins.")] = None,
+    after: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            le=MAX_SEQ,
+            description="Start after this cursor; 0: with all that is kept; None: with what comes now.",
+        ),
+    ] = None,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, le=MAX_SEQ, description="Sent by clients that reconnect; wins.")
+    ] = None,
 ) -> StreamingResponse:
     wanted = last_event_id if last_event_id is not None else after
     if task_id is not None:
@@ -50,14 +59,13 @@ async def stream_events(
 
 
 async def _start(services: ApiServices, wanted: int | None) -> tuple[str, int]:
-    """What the stream opens with, and the cursor from which it follows."""
+    """What the stream opens with, and the cursor from which it follows. 0 asks for all that is kept."""
     opening = f"retry: {RECONNECT_MS}\n\n"
-    last_seq = await services.events.last_seq()
+    first_seq, last_seq = await services.events.first_seq(), await services.events.last_seq()
     if wanted is None:
         return opening, last_seq
-    first_seq = await services.events.first_seq()
-    lost = wanted > last_seq or (first_seq > 0 and wanted < first_seq - 1)
-    if not lost or (wanted == 0 and first_seq <= 1):
+    oldest = first_seq or last_seq + 1
+    if wanted == 0 or oldest - 1 <= wanted <= last_seq:
         return opening, wanted
     resync = f'id: {last_seq}\nevent: resync\ndata: {{"first_seq": {first_seq}, "last_seq": {last_seq}}}\n\n'
     return opening + resync, last_seq

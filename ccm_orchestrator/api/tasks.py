@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from ccm_orchestrator.api.guards import TokenRoute
-from ccm_orchestrator.api.schemas import EventOutput, EventPage, TaskInput
+from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput, EventPage, TaskInput
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
 from ccm_orchestrator.domain.task import Task, TaskStatus
@@ -84,7 +84,7 @@ async def release_task(services: Services, task_id: str) -> TaskOutput:
 async def list_task_events(
     services: Services,
     task_id: str,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> EventPage:
     """Oldest first; `/api/events?task_id=` streams them."""

@@ -7,6 +7,8 @@ import json
 import re
 from collections.abc import Mapping
 
+ID_PREFIX = "perm-"
+"""No agent's name and no run id begins so."""
 SUBJECT_FIELDS = ("command", "file_path", "notebook_path", "url", "pattern", "query", "skill", "plan", "prompt")
 SUBJECT_LENGTH = 200
 SHOWN_LENGTH = 20
@@ -20,7 +22,7 @@ def request_id(run_id: str, payload: Mapping[str, object], repetition: int) -> s
     """
     asked = [payload.get(key) for key in ("agent_id", "tool_name", "tool_input")]
     text = json.dumps([run_id, asked, repetition], sort_keys=True, separators=(",", ":"))
-    return f"perm-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
+    return f"{ID_PREFIX}{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
 
 
 def subject(tool_input: Mapping[str, object]) -> str:

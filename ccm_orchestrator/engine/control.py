@@ -22,7 +22,7 @@ from ccm_orchestrator.domain.dialogue import (
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.explanation import Explanation, assumed_view, explain
 from ccm_orchestrator.domain.profiles import Profile
-from ccm_orchestrator.domain.run import Mode, Run, RunState
+from ccm_orchestrator.domain.run import Mode, Run, RunState, is_run_id
 from ccm_orchestrator.domain.task import DEFAULT_PROFILE, NewTask, Task, TaskStatus
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.permissions import PermissionDesk
@@ -205,7 +205,7 @@ class Control:
 
     def check_run_token(self, run_id: str, token: str | None) -> None:
         """Raises: Forbidden."""
-        known = self._token_of(run_id)
+        known = self._token_of(run_id) if is_run_id(run_id) else None
         presented = (token or "").encode("utf-8", "surrogatepass")
         if known is None or not hmac.compare_digest(known.encode(), presented):
             raise Forbidden("The token is not that of this run.")

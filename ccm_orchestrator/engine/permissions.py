@@ -15,14 +15,14 @@ from datetime import timedelta
 from typing import Any
 
 from ccm_orchestrator.domain.agent import Dialog
-from ccm_orchestrator.domain.asking import request_id, subject
+from ccm_orchestrator.domain.asking import ID_PREFIX, request_id, subject
 from ccm_orchestrator.domain.dialogue import Decision, PermissionRequest, PermissionStatus, Verdict
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.window_answers import WindowAnswers
-from ccm_orchestrator.errors import InputError, PermissionNotFound, WrongStatus
+from ccm_orchestrator.errors import InputError, WrongStatus
 from ccm_orchestrator.ports.agents import AgentDriver, AskedPermission
 from ccm_orchestrator.ports.journal import Journal
 from ccm_orchestrator.ports.world import Clock
@@ -62,9 +62,11 @@ class PermissionDesk:
         Cancelling it leaves the request open: the daemon stops, the agent goes on waiting.
         Raises: InputError when the payload asks nothing.
         """
-        request = await self._open(run, payload)
-        self._held[request.request_id] += 1
+        request, is_new = await self._request(run, payload)
+        self._held[request.request_id] += 1  # before anybody can see the request, and decide it
         try:
+            if is_new:
+                await self._record(request)
             settled = await self._settled(request, hung_up)
         finally:
             self._held[request.request_id] -= 1
@@ -96,19 +98,22 @@ class PermissionDesk:
                 await self._window_answers.dismiss(run, request)
                 await self._close(request, PermissionStatus.EXPIRED)
 
-    async def _open(self, run: Run, payload: Mapping[str, object]) -> PermissionRequest:
+    async def _request(self, run: Run, payload: Mapping[str, object]) -> tuple[PermissionRequest, bool]:
+        """The open request that asks the same, or a new one."""
         asked = self._read(run, payload)
         known = {request.request_id: request for request in await self._journal.permissions(run.run_id, False)}
         repetition = 0
         while (found := known.get(request_id(run.run_id, payload, repetition))) is not None:
             if found.status is PermissionStatus.OPEN:
-                return found
+                return found, False
             repetition += 1
-        request = self._new(run, asked, request_id(run.run_id, payload, repetition))
+        return self._new(run, asked, request_id(run.run_id, payload, repetition)), True
+
+    async def _record(self, request: PermissionRequest) -> None:
         await self._journal.add_permission(request)
-        await self._announce(request)
-        self._poke()
-        return request
+        if self._held[request.request_id] == 1:  # else it is asked twice at the same instant, and announced once
+            await self._announce(request)
+            self._poke()
 
     def _read(self, run: Run, payload: Mapping[str, object]) -> AskedPermission:
         try:
@@ -174,10 +179,9 @@ class PermissionDesk:
         return self._drivers[run.driver].permission_answer(settled, verdict)
 
     async def _find(self, ref: str) -> PermissionRequest:
-        try:
+        if ref.startswith(ID_PREFIX):
             return await self._journal.permission(ref)
-        except PermissionNotFound:
-            run = await self._journal.run(ref)
+        run = await self._journal.run(ref)
         asked = await self._journal.permissions(run.run_id, open_only=True)
         if not asked:
             raise WrongStatus(f"{run.name} asks nothing at the moment.", run_id=run.run_id)

@@ -1,0 +1,208 @@
+"""An API on in-memory parts: everything above the ports is real."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+from fastapi import FastAPI
+
+from ccm_orchestrator.api.app import create_app
+from ccm_orchestrator.api.server import ApiServer
+from ccm_orchestrator.api.services import ApiOptions, ApiServices
+from ccm_orchestrator.domain.agent import Dialog, Evidence, Signal, Source
+from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus, Verdict
+from ccm_orchestrator.domain.profiles import BUILT_IN, Profile
+from ccm_orchestrator.domain.run import Mode, Run, RunState
+from ccm_orchestrator.domain.task import NewTask
+from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.fakes.clock import FakeClock
+from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
+from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
+from ccm_orchestrator.fakes.terminal import FakeTerminal
+from ccm_orchestrator.ports.agents import AgentDriver, AskedPermission
+from ccm_orchestrator.ports.launching import Launchpad
+from ccm_orchestrator.ports.tasks import ClaimRequest, Project
+from ccm_orchestrator.security.secrets import LocalSecrets, Secret
+
+API_TOKEN = "api-canary-" + "a" * 40
+INTERNAL_SECRET = "internal-canary-" + "b" * 40
+PORT = 8765
+PATIENCE_S = 30.0
+
+RUN_A = "a" * 32
+RUN_B = "b" * 32
+ASK = {"hook_event_name": "PermissionRequest", "tool_name": "Bash", "tool_input": {"command": "npm test"}}
+DIALOG = " Bash command\n   npm test\n Do you want to proceed?\n ❯ 1. Yes\n   2. No\n"
+
+
+class AskingDriver:
+    """As much of a driver as permissions need."""
+
+    name = "claude"
+
+    def read_permission(self, payload: Mapping[str, object]) -> AskedPermission:
+        if payload.get("hook_event_name") != "PermissionRequest":
+            raise ValueError("it is no PermissionRequest")
+        tool_name, tool_input = payload["tool_name"], payload["tool_input"]
+        assert isinstance(tool_name, str) and isinstance(tool_input, dict)
+        dialog = Dialog.QUESTION if tool_name == "AskUserQuestion" else Dialog.PERMISSION
+        return AskedPermission(dialog, tool_name, tool_input, ({"type": "addRules"},))
+
+    def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
+        return {"behavior": verdict.decision.value, "message": verdict.reason, "updatedInput": verdict.updated_input}
+
+    def read_screen(self, screen: str, at: datetime, run_id: str) -> Evidence | None:
+        if "Do you want to proceed?" in screen:
+            return Evidence(Source.SCREEN, Signal.BLOCKED, at, Dialog.PERMISSION)
+        return Evidence(Source.SCREEN, Signal.IDLE, at)
+
+
+@dataclass
+class Kills:
+    """As much of a launchpad as stopping needs."""
+
+    run_ids: list[str] = field(default_factory=list)
+
+    async def kill(self, run_id: str) -> bool:
+        self.run_ids.append(run_id)
+        return True
+
+
+class House:
+    def __init__(self, *profiles: Profile, options: Mapping[str, Any] | None = None) -> None:
+        self.clock = FakeClock()
+        self.store = MemoryTaskStore(self.clock, queue_limit=5)
+        self.journal = MemoryJournal(self.clock)
+        self.events = MemoryEventStore()
+        self.terminal = FakeTerminal()
+        self.kills = Kills()
+        self.pokes = 0
+        self.profiles = {profile.name: profile for profile in (*BUILT_IN, *profiles)}
+        self.options = ApiOptions("1.2.3", "desk", self.clock.now(), 10, 5, **(options or {}))
+        self.restart()
+
+    def restart(self) -> None:
+        """A daemon that comes back: what was durable is still there, nothing else."""
+        self.bus = Bus(self.events)
+        self.control = Control(
+            store=self.store,
+            journal=self.journal,
+            bus=self.bus,
+            terminal=self.terminal,
+            launchpad=cast(Launchpad, self.kills),
+            drivers={"claude": cast(AgentDriver, AskingDriver())},
+            profiles=self.profiles,
+            clock=self.clock,
+            token_of=lambda run_id: token_of(run_id) if run_id in (RUN_A, RUN_B) else None,
+            poke=self._poke,
+        )
+        self.app: FastAPI = create_app(
+            ApiServices(
+                control=self.control,
+                store=self.store,
+                events=self.events,
+                bus=self.bus,
+                terminal=self.terminal,
+                profiles=self.profiles,
+                secrets=LocalSecrets(Secret(API_TOKEN), Secret(INTERNAL_SECRET)),
+                options=self.options,
+            )
+        )
+
+    async def prepare(self) -> None:
+        await self.terminal.start()
+        await self.store.add_project(Project("shop", Path("/srv/shop"), "planning"))
+        await self.store.add_project(Project("blog", Path("/srv/blog")))
+
+    async def agent(self, run_id: str = RUN_A, **changes: Any) -> Run:
+        """A running agent with its task, its window and nothing observed yet."""
+        task, _ = await self.store.enqueue(NewTask("blog", "Fix the test\nand say so"))
+        (task,) = await self.store.claim(ClaimRequest(f"claim-{run_id}", "desk", "boot", 1, 60.0))
+        await self.store.begin(task.key, run_id)
+        window = await self.terminal.open_window(run_id, ["claude"])
+        values: dict[str, Any] = {"state": RunState.RUNNING, "mode": Mode.INTERACTIVE, "profile": "executor"}
+        values |= {"window": window} | changes
+        run = Run(
+            run_id=run_id,
+            task_id=task.task_id,
+            fence=task.fence,
+            attempt=1,
+            term=0,
+            project="blog",
+            cwd=Path("/srv/blog"),
+            driver="claude",
+            session_id="5bb48bdc",
+            resumed=False,
+            created_at=self.clock.now(),
+            **values,
+        )
+        await self.journal.save_run(run, 0)
+        return run
+
+    def client(self, token: str | None = API_TOKEN, peer: str = "127.0.0.1", **headers: str) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(peer, 50000))
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return httpx.AsyncClient(transport=transport, base_url=f"http://127.0.0.1:{PORT}", headers=headers)
+
+    def ask(self, payload: Mapping[str, object] = ASK, run_id: str = RUN_A) -> asyncio.Task[httpx.Response]:
+        """The agent's hook sends its request and waits."""
+
+        async def post() -> httpx.Response:
+            async with self.client(token_of(run_id)) as client:
+                return await client.post(f"/internal/hooks/{run_id}/permission", json=payload, timeout=PATIENCE_S)
+
+        return asyncio.create_task(post())
+
+    async def asked(self, count: int = 1) -> list[PermissionRequest]:
+        """The open requests, as soon as there are so many, and somebody holds them."""
+
+        async def enough() -> bool:
+            return len(await self.journal.permissions()) >= count
+
+        await eventually(enough, f"{count} open permission requests")
+        return list(await self.journal.permissions())
+
+    async def settled(self, request_id: str) -> PermissionRequest:
+        async def closed() -> bool:
+            return (await self.journal.permission(request_id)).status is not PermissionStatus.OPEN
+
+        await eventually(closed, "a settled permission request")
+        return await self.journal.permission(request_id)
+
+    async def kinds(self) -> list[str]:
+        return [stored.event.kind.value for stored in await self.events.read(0)]
+
+    def _poke(self) -> None:
+        self.pokes += 1
+
+
+def token_of(run_id: str) -> str:
+    return f"run-canary-{run_id}"
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not await condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s in vain for {what}"
+        await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def served(house: House) -> AsyncIterator[ApiServer]:
+    """The house's API on a real socket."""
+    server = ApiServer(house.app, "127.0.0.1", 0)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
