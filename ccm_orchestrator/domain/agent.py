@@ -33,6 +33,8 @@ class Source(StrEnum):
     HOOK = "hook"
     REGISTRY = "registry"
     STREAM = "stream"
+    LAUNCHER = "launcher"
+    """`run.json`: the process exists, which says nothing of what it does."""
     STATUS_LINE = "status_line"
     TRANSCRIPT = "transcript"
     SCREEN = "screen"
@@ -54,6 +56,7 @@ _RANKS = {
     Source.HOOK: Rank.SIGNAL,
     Source.REGISTRY: Rank.SIGNAL,
     Source.STREAM: Rank.SIGNAL,
+    Source.LAUNCHER: Rank.REPORT,
     Source.STATUS_LINE: Rank.REPORT,
     Source.TRANSCRIPT: Rank.REPORT,
     Source.SCREEN: Rank.SCREEN,

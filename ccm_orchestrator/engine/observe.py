@@ -105,7 +105,7 @@ class Observer:
 
     async def _begin(self, trace: RunTrace) -> None:
         live, now = self._live, self._live.parts.clock.now()
-        live.tracker.apply([Evidence(Source.EXIT_RECORD, Signal.PROCESS_STARTED, now)])
+        live.tracker.apply([Evidence(Source.LAUNCHER, Signal.PROCESS_STARTED, now)])
         await live.save(state=RunState.RUNNING, agent=trace.agent, started_at=live.run.started_at or now)
         try:
             live.task = await live.parts.store.begin(live.run.key, live.run.run_id)

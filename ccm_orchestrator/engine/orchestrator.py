@@ -28,8 +28,10 @@ BEAT_S = 1.0
 class Orchestrator:
     """Lives in one event loop of its own thread."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, on_ready: Callable[[], None] = lambda: None) -> None:
+        """`on_ready` is called in this orchestrator's thread when everything is adopted and claiming begins."""
         self._parts = parts
+        self._on_ready = on_ready
         self._roster = Roster(self._vacated)
         self._intake = Intake(parts, self._roster.reader, self._roster.receive)
         self._leases = Leases(parts, self._roster.keys)
@@ -59,6 +61,7 @@ class Orchestrator:
             BusEvent(EventKind.DAEMON_STARTED, parts.clock.now(), data={"term": term, "adopted": len(found.decisions)})
         )
         self.ready = True
+        self._on_ready()
         await self._serve(dispatcher)
 
     async def _serve(self, dispatcher: Dispatcher) -> None:

@@ -57,6 +57,8 @@ class Parts:
     profiles: Mapping[str, Profile]
     limits: Limits = field(default_factory=Limits)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    run_token: Callable[[str], str] = lambda run_id: run_id
+    """The secret that the agent of a run sends with its permission hook."""
     permission_url: Callable[[str], str | None] = lambda _run_id: None
     """Where the permission hook of a run is answered; None: nowhere but in its terminal."""
     chance: Callable[[], float] = random.random

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
 from ccm_orchestrator.domain.events import EventKind
@@ -25,7 +24,6 @@ from ccm_orchestrator.ports.launching import Launch
 
 log = logging.getLogger(__name__)
 
-TOKEN_FILE = "token"
 CONTINUE_PROMPT = (
     "The machine lost this session while you were working. Check what is already done, then finish the task. "
     "It was:\n\n{prompt}"
@@ -100,11 +98,9 @@ async def launch(live: LiveRun) -> None:
 
 async def _launch(live: LiveRun) -> None:
     parts, run = live.parts, live.run
-    token = secrets.token_urlsafe(32)
-    launch = await _prepare(live, token)
+    launch = await _prepare(live)
     live.typed_prompt = launch.typed_prompt
-    files = {**launch.files, TOKEN_FILE: token.encode()}
-    argv = await parts.launchpad.prepare(run.run_id, live.term, replace(launch, files=files))
+    argv = await parts.launchpad.prepare(run.run_id, live.term, launch)
     parts.reach(SPAWN_PREPARED)
     parts.watch.add_run(run.run_id)
     registry = live.driver.registry_directory()
@@ -119,7 +115,7 @@ async def _launch(live: LiveRun) -> None:
     await live.publish(EventKind.AGENT_STATE, state=live.tracker.view.state, agent=run.name)
 
 
-async def _prepare(live: LiveRun, token: str) -> Launch:
+async def _prepare(live: LiveRun) -> Launch:
     parts, run, task = live.parts, live.run, live.task
     health = await live.driver.probe()
     if not health.ok:
@@ -135,7 +131,7 @@ async def _prepare(live: LiveRun, token: str) -> Launch:
         run_directory=directory,
         spool_directory=parts.launchpad.spool_directory(run.run_id),
         permission_url=parts.permission_url(run.run_id),
-        token=token,
+        token=parts.run_token(run.run_id),
     )
     return await live.driver.prepare(order)
 

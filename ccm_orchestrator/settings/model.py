@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,7 @@ from ccm_orchestrator.settings.sections import (
     ApiTable,
     BackupTable,
     ClaudeTable,
+    FaultsTable,
     LogTable,
     RetryTable,
     StopTable,
@@ -86,7 +88,7 @@ class Settings(BaseSettings):
         description="Seconds that the owner of an orphaned task must be silent before another may take it.",
     )
     poll_interval_s: Positive = Field(
-        default=1.0, description="Seconds after which the queue is looked at even if nothing announced a change."
+        default=2.0, description="Seconds after which the queue is looked at even if nothing announced a change."
     )
     sweep_interval_s: Positive = Field(
         default=5.0, description="Seconds between two slow looks at all agents, which find what no event told."
@@ -105,6 +107,7 @@ class Settings(BaseSettings):
     claude: ClaudeTable = Field(default_factory=ClaudeTable)
     backups: BackupTable = Field(default_factory=BackupTable)
     log: LogTable = Field(default_factory=LogTable)
+    faults: FaultsTable = Field(default_factory=FaultsTable)
     profiles_table: dict[Slug, ProfileTable] = Field(
         default_factory=dict, alias="profiles", description="Profiles of agents, by name."
     )
@@ -148,7 +151,11 @@ class Settings(BaseSettings):
 
         `project` is what `sources.read_project_file` found in a project; it weighs less than the user's table.
         """
-        return build_profiles(project or {}, self.profiles_table)
+        inherited = {name: os.environ[name] for name in self.claude.environment if name in os.environ}
+        return {
+            name: replace(profile, env=inherited | profile.env)
+            for name, profile in build_profiles(project or {}, self.profiles_table).items()
+        }
 
     @property
     def database(self) -> Path:

@@ -51,7 +51,6 @@ class RetryTable(Table):
 class TmuxTable(Table):
     """The tmux server in which agents live. It is our own: your other sessions are never touched."""
 
-    executable: Text = Field(default="tmux", description="Name or path of tmux.")
     socket_name: Slug = Field(default="ccm", description="Name of the server's socket, as in `tmux -L ccm`.")
     socket_directory: Directory | None = Field(
         default=None,
@@ -87,3 +86,11 @@ class LogTable(Table):
     format: Annotated[Literal["text", "json"], Expect("`text` or `json`")] = Field(
         default="text", description="One readable line, or one JSON object, per record."
     )
+
+
+class FaultsTable(Table):
+    """Faults on purpose, for tests of the daemon itself. Leave them alone."""
+
+    crash_at: str = Field(default="", description="Point at which the daemon kills itself.")
+    hang_at: str = Field(default="", description="Point at which the orchestrator hangs, once.")
+    hang_until: Directory | None = Field(default=None, description="File whose appearance ends that hang.")

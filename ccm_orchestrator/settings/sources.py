@@ -43,14 +43,17 @@ def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = No
 
     Keys of `flags` are nested as in the file. Raises: InvalidSettings, whose `problems` are the single sentences.
     """
+    return validated(read_layers(file, flags))
+
+
+def read_layers(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> list[Layer]:
+    """Weakest first. Raises: InvalidSettings."""
     path = file or config_path()
-    return validated(
-        [
-            Layer(str(path), read_toml(path, must_exist=file is not None)),
-            Layer(ENVIRONMENT, read_environment()),
-            Layer("the command line", flags or {}),
-        ]
-    )
+    return [
+        Layer(str(path), read_toml(path, must_exist=file is not None)),
+        Layer(ENVIRONMENT, read_environment()),
+        Layer("the command line", flags or {}),
+    ]
 
 
 def validated(layers: Sequence[Layer]) -> Settings:
@@ -134,7 +137,7 @@ def _problems(error: ValidationError, layers: Sequence[Layer]) -> Iterable[str]:
     for each in error.errors():
         path = _path(each["loc"])
         related = [tuple(key.split(".")) for key in each.get("ctx", {}).get("keys", "").split()]
-        yield sentence(Settings, each, path, _origin(layers, related or [path]))
+        yield sentence(Settings, each, path, origin_of(layers, *(related or [path])) or layers[0].origin)
 
 
 def _path(loc: tuple[int | str, ...]) -> tuple[str, ...]:
@@ -142,13 +145,13 @@ def _path(loc: tuple[int | str, ...]) -> tuple[str, ...]:
     return tuple(part for part in loc if isinstance(part, str) and part != "[key]")
 
 
-def _origin(layers: Sequence[Layer], paths: Sequence[tuple[str, ...]]) -> str:
-    """The strongest layer that sets one of the values."""
+def origin_of(layers: Sequence[Layer], *paths: tuple[str, ...]) -> str | None:
+    """The strongest layer that sets one of the values; None: none does."""
     for layer in reversed(layers):
         for path in paths:
             if _has(layer.values, path):
                 return f"{layer.origin} {env_name(path)}" if layer.origin == ENVIRONMENT else layer.origin
-    return layers[0].origin
+    return None
 
 
 def env_name(path: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ WORKING = (hook(Signal.SESSION_STARTED, 1), hook(Signal.PROMPT_ACCEPTED, 2))
 
 def test_a_plain_turn_goes_from_spawning_to_complete() -> None:
     view = view_after(
-        Evidence(Source.EXIT_RECORD, Signal.PROCESS_STARTED, at(0.5)),
+        Evidence(Source.LAUNCHER, Signal.PROCESS_STARTED, at(0.9)),
         *WORKING,
         hook(Signal.TOOL_STARTED, 3, tool="t1"),
         hook(Signal.TOOL_FINISHED, 4, tool="t1"),

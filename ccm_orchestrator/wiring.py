@@ -1,0 +1,341 @@
+"""Builds the daemon from the settings, starts it in order, and stops it in the opposite one.
+
+Start: lock → logs → database (check, migrate) → watchdog with its orchestrator (adopt, then claim) → API → ready.
+Stop: API → orchestrator (stop claiming, flush) → database → lock. Agents are left running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import sdnotify
+
+from ccm_orchestrator import __version__
+from ccm_orchestrator.adapters.claude.driver import ClaudeDriver
+from ccm_orchestrator.adapters.clock import SystemClock
+
+# GENERIC
+from ccm_orchestrator.adapters.git import GitWorkspace
+from ccm_orchestrator.adapters.rundir import RunDirectories
+from ccm_orchestrator.adapters.sqlite.database import Database, OpenReport
+from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
+from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
+from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
+from ccm_orchestrator.adapters.state_lock import StateLock
+from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
+from ccm_orchestrator.adapters.watch import FileWatch
+from ccm_orchestrator.api.app import create_app
+from ccm_orchestrator.api.server import ApiServer
+from ccm_orchestrator.api.services import ApiOptions, ApiServices
+from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.domain.supervision import RetryPolicy
+from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.engine.failpoints import Reach, crash_at, hang_at, reach_nothing
+from ccm_orchestrator.engine.orchestrator import Orchestrator
+from ccm_orchestrator.engine.parts import Limits, Parts
+from ccm_orchestrator.engine.watchdog import Watchdog
+from ccm_orchestrator.errors import OrchestratorError, StoreError
+from ccm_orchestrator.ports.agents import AgentDriver
+from ccm_orchestrator.ports.tasks import TaskStore
+from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
+from ccm_orchestrator.settings import Settings
+from ccm_orchestrator.telemetry.logs import configure_logs
+
+log = logging.getLogger(__name__)
+
+EXIT_HUNG = 70
+"""The process ends itself when no fresh orchestrator helps; whoever supervises it starts it anew."""
+UPKEEP_S = 60.0
+
+
+def hook_script() -> Path:
+    """`hooks/ccm-hook`: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parent
+    installed = package / "hooks" / "ccm-hook"
+    return installed if installed.exists() else package.parent / "hooks" / "ccm-hook"
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The embedded database and what stands on it."""
+
+    database: Database
+    tasks: SqliteTaskStore
+    journal: SqliteJournal
+    events: SqliteEventStore
+
+
+def build_stores(settings: Settings) -> Stores:
+    """Nothing is opened yet."""
+    keep = settings.backups.keep
+    database = Database(settings.database, settings.state_directory / "backups", keep)
+    clock = SystemClock()
+    return Stores(
+        database,
+        SqliteTaskStore(database, clock, settings.queue_limit),
+        SqliteJournal(database, clock),
+        SqliteEventStore(database),
+    )
+
+
+def build_terminal(settings: Settings) -> TmuxTerminal:
+    """Nothing is started yet."""
+    tmux = settings.tmux
+    return TmuxTerminal(settings.state_directory / "tmux.conf", tmux.socket_name, tmux.socket_directory, tmux.session)
+
+
+def build_launchpad(settings: Settings) -> RunDirectories:
+    return RunDirectories(
+        settings.state_directory, python=Path(sys.executable), stop_grace_s=settings.stop.terminate_grace_s
+    )
+
+
+def build_drivers(settings: Settings, environment: Mapping[str, str], tasks: TaskStore) -> Mapping[str, AgentDriver]:
+    """By name, as profiles name them."""
+
+    async def project_directories() -> list[Path]:
+        return [project.path for project in await tasks.projects()]
+
+    claude = ClaudeDriver(settings.claude.executable, environment, hook_script(), project_directories)
+    return {"claude": claude, "generic": GenericDriver(environment)}
+
+
+class Daemon:
+    """Everything that lives in one process. `start` returns when it is ready, `stop` when it has stopped."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        self.settings = settings
+        self._environment = environment
+        self._clock = SystemClock()
+        self._boot_id = secrets.token_hex(16)
+        self._lock = StateLock(settings.state_directory)
+        self._stores = build_stores(settings)
+        self._bus = Bus(self._stores.events)
+        self._secrets: LocalSecrets | None = None
+        self._drivers = build_drivers(settings, environment, self._stores.tasks)
+        self._terminal = build_terminal(settings)
+        self._notifier = sdnotify.SystemdNotifier()
+        self._reach = _reach(settings)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready = asyncio.Event()
+        self._upkeep: asyncio.Task[None] | None = None
+        self._server: ApiServer | None = None
+        self._watchdog = Watchdog(
+            build=self._build_orchestrator,
+            clock=self._clock,
+            timeout_s=settings.watchdog_s,
+            stacks_file=settings.state_directory / "logs" / "stacks.log",
+            proof=lambda: self._notifier.notify("WATCHDOG=1"),
+            incident=self._incident,
+            give_up=lambda: os._exit(EXIT_HUNG),
+        )
+
+    async def start(self) -> None:
+        """Raises: OrchestratorError (with one sentence) when it cannot."""
+        settings = self.settings
+        settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.state_directory.chmod(0o700)
+        self._lock.acquire()
+        configure_logs(settings.state_directory / "logs", settings.log.level, settings.log.format)
+        self._loop = asyncio.get_running_loop()
+        report = await self._stores.database.open()
+        self._secrets = load_local_secrets(settings.state_directory)
+        self._server = self._build_server(self._secrets)
+        await self._server.start()
+        self._watchdog.start()
+        await self._report_damage(report)
+        await self._ready.wait()
+        self._upkeep = asyncio.create_task(self._keep_up())
+        self._notifier.notify("READY=1")
+        log.info("ready on %s, state in %s", settings.api_url, settings.state_directory)
+
+    async def stop(self) -> None:
+        """Agents live on. Tolerates a start that failed half-way."""
+        self._notifier.notify("STOPPING=1")
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+        if self._server is not None:
+            await self._server.stop()
+        await asyncio.to_thread(self._watchdog.stop)
+        await self._terminal.stop()
+        with contextlib.suppress(StoreError):
+            await self._bus.publish(BusEvent(EventKind.DAEMON_STOPPED, self._clock.now()))
+        await self._stores.database.close()
+        self._lock.release()
+
+    # --- building ---
+
+    def _build_orchestrator(self) -> Orchestrator:
+        """Called in each orchestrator's own thread: nothing of a hung one is used again but the stores."""
+        settings = self.settings
+        if self._secrets is None:
+            raise AssertionError("the daemon was not started")
+        return Orchestrator(
+            on_ready=self._orchestrator_ready,
+            parts=Parts(
+                system_id=settings.system_id,
+                boot_id=self._boot_id,
+                store=self._stores.tasks,
+                journal=self._stores.journal,
+                bus=self._bus,
+                terminal=build_terminal(settings),
+                launchpad=build_launchpad(self.settings),
+                watch=FileWatch(settings.state_directory),
+                drivers=self._drivers,
+                workspace=GitWorkspace(self._environment),
+                clock=self._clock,
+                profiles=settings.profiles(),
+                limits=_limits(settings),
+                retry=_retry(settings),
+                run_token=self._secrets.run_token,
+                permission_url=lambda run_id: f"{settings.api_url}/internal/hooks/{run_id}/permission",
+                reach=self._reach,
+            ),
+        )
+
+    def _build_control(self, local_secrets: LocalSecrets) -> Control:
+        return Control(
+            store=self._stores.tasks,
+            journal=self._stores.journal,
+            bus=self._bus,
+            terminal=self._terminal,
+            launchpad=build_launchpad(self.settings),
+            drivers=self._drivers,
+            profiles=self.settings.profiles(),
+            clock=self._clock,
+            token_of=local_secrets.run_token,
+            poke=self._watchdog.poke,
+        )
+
+    def _build_server(self, local_secrets: LocalSecrets) -> ApiServer:
+        settings = self.settings
+        self._control = self._build_control(local_secrets)
+        options = ApiOptions(
+            version=__version__,
+            system_id=settings.system_id,
+            started_at=self._clock.now(),
+            max_agents=settings.max_agents,
+            queue_limit=settings.queue_limit,
+            trouble=self._trouble,
+        )
+        services = ApiServices(
+            control=self._control,
+            store=self._stores.tasks,
+            events=self._stores.events,
+            bus=self._bus,
+            terminal=self._terminal,
+            profiles=settings.profiles(),
+            secrets=local_secrets,
+            options=options,
+        )
+        return ApiServer(create_app(services), settings.api.host, settings.api.port)
+
+    # --- living ---
+
+    def _trouble(self) -> str:
+        if not self._watchdog.ready:
+            return "starting"
+        return "" if self._watchdog.healthy else "stalled"
+
+    def _orchestrator_ready(self) -> None:
+        """Called from an orchestrator's thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._ready.set)
+
+    def _incident(self, sentence: str) -> None:
+        """Called from the watchdog's thread."""
+        event = BusEvent(EventKind.DAEMON_INCIDENT, self._clock.now(), data={"message": sentence})
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self._bus.publish(event), self._loop)
+
+    async def _report_damage(self, report: OpenReport) -> None:
+        if report.damage is None:
+            return
+        origin = f"restored from {report.restored_from}" if report.restored_from else "begun empty: no sound backup"
+        sentence = f"The database was damaged ({report.damage}) and {origin}; the old file is {report.set_aside}."
+        log.error("%s", sentence)
+        await self._bus.publish(BusEvent(EventKind.DAEMON_INCIDENT, self._clock.now(), data={"message": sentence}))
+
+    async def _keep_up(self) -> None:
+        """Backups, retention and requests that nobody answered, once a minute or when due."""
+        backup_due_at_s = self._clock.uptime_s() + self.settings.backups.interval_hours * 3600
+        while True:
+            await asyncio.sleep(UPKEEP_S)
+            try:
+                await self._control.expire_permissions()
+                cutoff = self._clock.now() - timedelta(days=self.settings.event_retention_days)
+                await self._stores.events.prune(cutoff)
+                if self.settings.backups.keep and self._clock.uptime_s() >= backup_due_at_s:
+                    backup_due_at_s = self._clock.uptime_s() + self.settings.backups.interval_hours * 3600
+                    await self._stores.database.backup()
+            except OrchestratorError as error:
+                log.warning("upkeep: %s", error.message)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_agents=settings.max_agents,
+        lease_s=settings.lease_s,
+        renew_interval_s=settings.renew_interval_s,
+        takeover_grace_s=settings.takeover_grace_s,
+        poll_interval_s=settings.poll_interval_s,
+        sweep_interval_s=settings.sweep_interval_s,
+        interrupt_grace_s=settings.stop.interrupt_grace_s,
+        terminate_grace_s=settings.stop.terminate_grace_s,
+    )
+
+
+def _retry(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(
+        infra_base_s=settings.retry.first_delay_s,
+        infra_cap_s=settings.retry.longest_delay_s,
+        infra_tries=settings.retry.tries,
+        jitter=settings.retry.jitter,
+    )
+
+
+def _reach(settings: Settings) -> Reach:
+    faults = settings.faults
+    if faults.crash_at:
+        return crash_at(faults.crash_at)
+    if faults.hang_at and faults.hang_until:
+        return hang_at(faults.hang_at, faults.hang_until)
+    return reach_nothing
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Daemon]:
+    """A started daemon, stopped on the way out. Raises: OrchestratorError."""
+    daemon = Daemon(settings, environment)
+    try:
+        await daemon.start()
+        yield daemon
+    finally:
+        await daemon.stop()
+
+
+def serve(settings: Settings) -> int:
+    """Runs the daemon until SIGTERM or SIGINT; the exit code. Raises: OrchestratorError when it cannot start."""
+    return asyncio.run(_serve(settings, dict(os.environ)))
+
+
+async def _serve(settings: Settings, environment: Mapping[str, str]) -> int:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    async with running(settings, environment):
+        await asked.wait()
+        log.info("stopping; agents live on")
+    return 0
