@@ -9,7 +9,7 @@ from ccm_orchestrator.adapters.claude.layout import Layout
 from ccm_orchestrator.domain.agent import Dialog
 
 _DIALOGS: Sequence[tuple[Dialog, re.Pattern[str]]] = (
-    (Dialog.PERMISSION, re.compile(r"Do you want to .*\bYes\b.*Esc to cancel( · Tab to amend|\s*\Z| ·)")),
+    (Dialog.PERMISSION, re.compile(r"Do you want to (?!use this API key).*\bYes\b.*Esc to cancel")),
     (Dialog.QUESTION, re.compile(r"Chat about this.*Enter to select|Type something\..*Enter to select")),
     (Dialog.QUESTION, re.compile(r"Ready to submit your answers\?")),
     (Dialog.PLAN, re.compile(r"Claude has written up a plan and is ready to execute\. Would you like to proceed\?")),
@@ -38,4 +38,4 @@ def find_dialog(layout: Layout) -> Dialog | None:
         for dialog, pattern in _DIALOGS:
             if pattern.search(region):
                 return dialog
-    return Dialog.OTHER if _ANY.search(layout.regions()[0]) else None
+    return Dialog.OTHER if any(_ANY.search(region) for region in layout.regions()[:2]) else None

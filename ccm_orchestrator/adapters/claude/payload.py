@@ -12,12 +12,15 @@ DEPTH_LIMIT: Final = 6
 
 Json = Mapping[str, object]
 _NOTHING: Final[Json] = {}
+_MAYBE_SURROGATE = (b"\\ud", b"\\uD", b"\xed")
 
 
-def parse_object(raw: bytes | str) -> Json | None:
-    """None when it is not a JSON object."""
+def parse_object(raw: bytes) -> Json | None:
+    """None when it is not a JSON object. Lone surrogates, which no encoding can hold, become question marks."""
     try:
         value = json.loads(raw, parse_constant=str)
+        if any(mark in raw for mark in _MAYBE_SURROGATE):
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -53,7 +56,7 @@ def tables(payload: Json, key: str) -> Sequence[Json]:
 
 
 def excerpt(value: object, depth: int = 0) -> object:
-    """A copy that is small enough to publish and that every encoding can hold; the raw payload is kept elsewhere."""
+    """A copy that is small enough to publish; the raw payload is kept elsewhere."""
     if isinstance(value, str):
         return _short(value)
     if isinstance(value, dict):
@@ -68,5 +71,4 @@ def _inner(value: object, depth: int) -> object:
 
 
 def _short(value: str) -> str:
-    kept = value if len(value) <= TEXT_LIMIT else f"{value[:TEXT_LIMIT]}… ({len(value)} characters)"
-    return kept.encode("utf-8", "backslashreplace").decode("utf-8")
+    return value if len(value) <= TEXT_LIMIT else f"{value[:TEXT_LIMIT]}… ({len(value)} characters)"

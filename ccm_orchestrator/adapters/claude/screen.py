@@ -37,11 +37,9 @@ def read_screen(screen: str, at: datetime) -> Evidence | None:
     dialog = find_dialog(layout)
     if dialog is not None:
         return Evidence(Source.SCREEN, Signal.BLOCKED, at, dialog.value)
-    if layout.box:
-        return _at_prompt(layout, at)
-    if _EXITED.search(flowing(layout.lines[-6:])):
+    if _EXITED.search(layout.footer if layout.box else flowing(layout.lines[-6:])):
         return Evidence(Source.SCREEN, Signal.SESSION_ENDED, at, "exited")
-    return None
+    return _at_prompt(layout, at) if layout.box else None
 
 
 def _at_prompt(layout: Layout, at: datetime) -> Evidence:
@@ -52,7 +50,7 @@ def _at_prompt(layout: Layout, at: datetime) -> Evidence:
 def _working(layout: Layout, near: Sequence[str], at: datetime) -> Evidence | None:
     retry = next((line for line in near if _RETRY.match(line)), None)
     spinner = next((line for line in near if _SPINNER.match(line)), None)
-    if retry is not None and spinner is None and _WORKING in layout.footer:
+    if retry is not None and spinner is None:
         return Evidence(Source.SCREEN, Signal.RETRYING, at, retry)
     if spinner is not None or _WORKING in layout.footer:
         return Evidence(Source.SCREEN, Signal.BUSY, at, spinner or "")

@@ -1,0 +1,116 @@
+"""A driver without an agent: tests write its hooks, screens and observations in plain words.
+
+A hook's payload is a JSON object whose fields are those of `Evidence` (`signal`, `detail`, `data`, `subagent`), beside
+`kind` (an `EventKind` to publish), `session_id`, `transcript_path` and `prompt`; all are optional. A screen's last line
+may be `SIGNAL DETAIL`, as in `blocked permission`. Everything else is an attribute to be set.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from ccm_orchestrator.domain.agent import Dialog, Evidence, Signal, Source
+from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
+from ccm_orchestrator.domain.events import BusEvent, EventKind, HookRecord
+from ccm_orchestrator.domain.result import Usage
+from ccm_orchestrator.errors import DriverError, InputError
+from ccm_orchestrator.ports.agents import (
+    AskedPermission,
+    DriverHealth,
+    LaunchOrder,
+    Reading,
+    Report,
+    SessionTrace,
+)
+from ccm_orchestrator.ports.launching import Launch
+from ccm_orchestrator.ports.terminal import Key
+
+
+class FakeDriver:
+    name = "claude"
+
+    def __init__(self, exit_means_done: bool = False) -> None:
+        self.exit_means_done = exit_means_done
+        self.health = DriverHealth(True, Path("/usr/bin/fake-agent"), "1.0.0", "")
+        self.refusal: DriverError | InputError | None = None
+        """Raised by every `prepare`."""
+        self.orders: list[LaunchOrder] = []
+        self.observations: dict[str, list[Evidence]] = {}
+        """By run id: what `observe` tells, again and again."""
+        self.usage = Usage()
+        self.registry: Path | None = None
+
+    async def probe(self) -> DriverHealth:
+        return self.health
+
+    async def prepare(self, order: LaunchOrder) -> Launch:
+        if self.refusal is not None:
+            raise self.refusal
+        self.orders.append(order)
+        return Launch(
+            argv=["fake-agent", order.run.run_id],
+            env={"CCM_RUN_ID": order.run.run_id},
+            cwd=order.run.cwd,
+            files={"prompt.txt": order.prompt.encode()},
+            stdin_file="prompt.txt",
+        )
+
+    def registry_directory(self) -> Path | None:
+        return self.registry
+
+    def read_hook(self, record: HookRecord, task_id: str) -> Reading:
+        try:
+            payload = json.loads(record.raw)
+        except ValueError:
+            malformed = BusEvent(EventKind.HOOK_MALFORMED, record.at, task_id, record.run_id)
+            return Reading((), (malformed,))
+        events = []
+        if "kind" in payload:
+            data = payload.get("data", {})
+            events.append(BusEvent(EventKind(payload["kind"]), record.at, task_id, record.run_id, data))
+        return Reading(
+            evidence=[_evidence(Source.HOOK, record.at, payload)] if "signal" in payload else [],
+            events=events,
+            session_id=payload.get("session_id"),
+            transcript_path=payload.get("transcript_path"),
+            prompt=payload.get("prompt"),
+        )
+
+    async def observe(self, trace: SessionTrace) -> Sequence[Evidence]:
+        return list(self.observations.get(trace.run.run_id, ()))
+
+    def read_screen(self, screen: str, at: datetime, run_id: str) -> Evidence | None:
+        signal, _, detail = screen.rstrip().rpartition("\n")[2].partition(" ")
+        return Evidence(Source.SCREEN, Signal(signal), at, detail) if signal in list(Signal) else None
+
+    def message_keys(self, text: str, screen: str) -> Sequence[str | Key]:
+        return [text, Key.ENTER]
+
+    def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
+        answer: dict[str, object] = {"decision": verdict.decision.value, "reason": verdict.reason}
+        return answer if verdict.updated_input is None else {**answer, "input": dict(verdict.updated_input)}
+
+    def read_permission(self, payload: Mapping[str, object]) -> AskedPermission:
+        tool, given = payload.get("tool_name"), payload.get("tool_input", {})
+        if not isinstance(tool, str) or not isinstance(given, dict):
+            raise ValueError("expected `tool_name` to name a tool and `tool_input` to be an object")
+        return AskedPermission(Dialog(str(payload.get("dialog", Dialog.PERMISSION.value))), tool, given)
+
+    async def report(self, trace: SessionTrace, readings: Sequence[Reading]) -> Report:
+        ends = [e.detail for reading in readings for e in reading.evidence if e.signal is Signal.TURN_ENDED]
+        return Report(ends[-1] if ends else "", self.usage, trace.session_id, trace.transcript_path)
+
+
+def _evidence(source: Source, at: datetime, payload: Mapping[str, object]) -> Evidence:
+    data = payload.get("data", {})
+    return Evidence(
+        source,
+        Signal(str(payload["signal"])),
+        at,
+        str(payload.get("detail", "")),
+        data if isinstance(data, dict) else {},
+        payload.get("subagent") is True,
+    )
