@@ -108,7 +108,7 @@ def build_drivers(settings: Settings, environment: Mapping[str, str], tasks: Tas
         return [project.path for project in await tasks.projects()]
 
     claude = ClaudeDriver(settings.claude.executable, environment, hook_script(), project_directories)
-    return {"claude": claude, "generic": GenericDriver(environment)}
+    return {"claude": claude}  # GENERIC
 
 
 class Daemon:

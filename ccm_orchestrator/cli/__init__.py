@@ -1,0 +1,17 @@
+"""The command line.
+
+Every command but `serve`, `demo`, `config` and `doctor` is a client of the API. When no daemon runs, `offline` serves
+the same API in this very process on top of the database, so that the commands work, and print the same, either way.
+"""
+
+import sys
+
+from ccm_orchestrator.cli.app import app
+
+
+def main() -> None:
+    """The program `ccm-orchestrator`."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not when a test captures it
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="ccm-orchestrator")

@@ -1,0 +1,78 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ccm_orchestrator import __version__
+from ccm_orchestrator.cli.commands import (
+    add_task,
+    agents,
+    attach,
+    configuration,
+    daemon,
+    doctor,
+    logs,
+    permissions,
+    projects,
+    tasks,
+    wait,
+)
+
+EPILOG = (
+    "Exit codes: 0 all well · 1 failed · 2 bad input · 3 the daemon does not run or answer · "
+    "task wait: 4 failed, 5 timeout, 6 cancelled, 7 held."
+)
+
+app = typer.Typer(
+    help="Hand work to coding agents and walk away: tasks become Claude Code runs in tmux, and nothing is lost.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ccm-orchestrator {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", envvar="CCM_CONFIG", metavar="FILE", help="Configuration file instead of the usual."),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    ctx.obj = config
+
+
+task_group = typer.Typer(help="Tasks: hand work in, look at it, stop it.", no_args_is_help=True)
+agent_group = typer.Typer(help="Agents: look at them, talk to them, answer them.", no_args_is_help=True)
+project_group = typer.Typer(help="Projects: the directories in which agents may work.", no_args_is_help=True)
+config_group = typer.Typer(help="The configuration file.", no_args_is_help=True)
+
+daemon.add_to(app)
+attach.add_to(app)
+logs.add_to(app)
+doctor.add_to(app)
+add_task.add_to(task_group)
+tasks.add_to(task_group)
+wait.add_to(task_group)
+agents.add_to(agent_group)
+permissions.add_to(agent_group)
+projects.add_to(project_group)
+configuration.add_to(config_group)
+app.add_typer(task_group, name="task")
+app.add_typer(agent_group, name="agent")
+app.add_typer(project_group, name="project")
+app.add_typer(config_group, name="config")

@@ -1,0 +1,148 @@
+"""`task add`"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ccm_orchestrator.cli.commands.wait import wait_for
+from ccm_orchestrator.cli.connection import Connection, connect, segment
+from ccm_orchestrator.cli.exits import Exit
+from ccm_orchestrator.cli.session import Session, command
+from ccm_orchestrator.cli.views.tasks import added_task
+from ccm_orchestrator.domain.task import DEFAULT_MAX_ATTEMPTS, MAX_PROMPT_BYTES
+from ccm_orchestrator.errors import InvalidTask
+
+
+def add_to(group: typer.Typer) -> None:
+    command(group, "add")(add)
+
+
+async def add(
+    session: Session,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="What the agent is to do; `-` reads it from stdin.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read the prompt from a file (UTF-8).")
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", "-p", help="Registered project; default: the one you are in.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile; default: the project's, else `executor`.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model; default: the profile's.")] = None,
+    priority: Annotated[int, typer.Option(help="Higher goes first; from -1000 to 1000.")] = 0,
+    run_after: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Not before: `30m`, `2h`, `1d`, or an ISO time.")
+    ] = None,
+    after: Annotated[
+        list[str] | None, typer.Option(metavar="TASK", help="Not before this task has succeeded; repeatable.")
+    ] = None,
+    dedup_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="While a task with this key has not ended, it is returned.")
+    ] = None,
+    max_attempts: Annotated[
+        int, typer.Option(help="Tries before the task fails; from 1 to 20.")
+    ] = DEFAULT_MAX_ATTEMPTS,
+    time_limit_s: Annotated[
+        float | None, typer.Option("--time-limit", metavar="SECONDS", help="Longest time of one run.")
+    ] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option("--budget", metavar="USD", help="US dollars that one run may cost.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A word to find the task by; repeatable.")] = None,
+    system: Annotated[str | None, typer.Option(help="The machine meant to run it; default: any.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Repeating the command with the same key adds nothing.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, as `task wait` does.")] = False,
+) -> Exit | None:
+    """Add a task. It is durably stored when this returns, whether the daemon runs or not.
+
+    Example: ccm-orchestrator task add "Fix the failing test"
+    """
+    body: dict[str, Any] = {
+        "prompt": read_prompt(prompt, file),
+        "profile": profile,
+        "model": model,
+        "priority": priority,
+        "run_after": point_in_time(run_after, datetime.now(UTC)) if run_after else None,
+        "dedup_key": dedup_key,
+        "max_attempts": max_attempts,
+        "time_limit_s": time_limit_s,
+        "budget_usd": budget_usd,
+        "tags": tag or [],
+        "system_id": system,
+    }
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    async with connect(session.settings) as connection:
+        body["after"] = await full_ids(connection, after or [])
+        body["project"] = project or await project_here(connection, Path.cwd())
+        task = await connection.post("/api/tasks", body, **headers)
+        if not wait:
+            session.show(task, added_task(task), ids=task["task_id"])
+        if not connection.daemon_runs:
+            session.note("No daemon runs: the task waits until you start `ccm-orchestrator serve`.")
+    return await wait_for(session, [task["task_id"]], None) if wait else None
+
+
+def read_prompt(prompt: str | None, file: Path | None) -> str:
+    """Raises: InvalidTask."""
+    if (prompt is None) == (file is None):
+        raise InvalidTask("Give the prompt as an argument, as `-` to read it from stdin, or with --file.")
+    if file is not None:
+        try:
+            with file.open("rb") as opened:
+                return _decoded(opened.read(MAX_PROMPT_BYTES + 1), str(file))
+        except OSError as error:
+            raise InvalidTask(f"The prompt file {file} cannot be read: {error.strerror}.") from error
+    if prompt == "-":
+        return _decoded(sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1), "stdin")
+    return str(prompt)
+
+
+def _decoded(raw: bytes, where: str) -> str:
+    if len(raw) > MAX_PROMPT_BYTES:
+        raise InvalidTask(
+            f"The prompt from {where} is over {MAX_PROMPT_BYTES} bytes: name a file of the project instead."
+        )
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidTask(f"The prompt from {where} is not UTF-8 text: see byte {error.start}.") from error
+
+
+def point_in_time(text: str, now: datetime) -> str:
+    """`90s`, `30m`, `2h`, `1d` from now, or an ISO time (local when it has no offset). Raises: InvalidTask."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    if text[-1:] in units and text[:-1].isdecimal():
+        return (now + timedelta(seconds=int(text[:-1]) * units[text[-1]])).isoformat()
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError) as error:
+        raise InvalidTask(
+            f"Expected --run-after to be like `30m`, `2h`, `1d` or 2030-01-31T18:00, got: {text!r}."
+        ) from error
+
+
+async def full_ids(connection: Connection, refs: Sequence[str]) -> list[str]:
+    """People type the beginning of an id; dependencies are stored whole."""
+    return [(await connection.get(f"/api/tasks/{segment(ref)}"))["task_id"] for ref in refs]
+
+
+async def project_here(connection: Connection, directory: Path) -> str:
+    """The project that the directory is in, the innermost one. Raises: InvalidTask."""
+    projects = await connection.get("/api/projects")
+    around = [project for project in projects if directory.resolve().is_relative_to(project["path"])]
+    if not around:
+        names = ", ".join(project["name"] for project in projects)
+        known = f"name one with --project ({names})" if names else "none is registered yet"
+        raise InvalidTask(
+            f"{directory} is in no registered project: {known}, or register it with `ccm-orchestrator project add .`"
+        )
+    return str(max(around, key=lambda project: len(Path(project["path"]).parts))["name"])

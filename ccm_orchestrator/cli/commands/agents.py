@@ -1,0 +1,88 @@
+"""`agent list|state|screen|send|stop`"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ccm_orchestrator.cli.connection import connect, segment
+from ccm_orchestrator.cli.session import Session, command
+from ccm_orchestrator.cli.views.agents import agent_state, agent_table, message_line
+from ccm_orchestrator.cli.views.plain import plain, text
+from ccm_orchestrator.cli.views.tasks import task_line
+
+AgentRef = Annotated[
+    str, typer.Argument(metavar="AGENT", help="Agent name (ccm-1f3c9a2b), run id, task id, or a beginning of one.")
+]
+
+
+def add_to(group: typer.Typer) -> None:
+    command(group, "list")(list_agents)
+    command(group, "state")(state)
+    command(group, "screen")(screen)
+    command(group, "send")(send)
+    command(group, "stop")(stop)
+
+
+async def list_agents(
+    session: Session,
+    ended: Annotated[bool, typer.Option("--all", "-a", help="Also those that have ended.")] = False,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="Only those of this task.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="At most so many.")] = 50,
+) -> None:
+    """List agents, newest first."""
+    async with connect(session.settings) as connection:
+        task_id = (await connection.get(f"/api/tasks/{segment(task)}"))["task_id"] if task else None
+        agents = await connection.get("/api/agents", ended=ended or task is not None, task_id=task_id, limit=limit)
+        session.show(agents, lambda: agent_table(agents), ids="\n".join(agent["agent"] for agent in agents))
+
+
+async def state(
+    session: Session,
+    agent: AgentRef,
+    explain: Annotated[bool, typer.Option("--explain", help="On which evidence, and how old it is.")] = False,
+) -> None:
+    """Say what an agent is doing."""
+    async with connect(session.settings) as connection:
+        found = await connection.get(f"/api/agents/{segment(agent)}/state", explain=explain)
+        session.show(found, lambda: agent_state(found), ids=found["state"])
+
+
+async def screen(
+    session: Session,
+    agent: AgentRef,
+    history_lines: Annotated[
+        int, typer.Option("--history", "-n", metavar="LINES", min=0, max=10_000, help="Also lines scrolled away.")
+    ] = 0,
+    styled: Annotated[bool, typer.Option("--styled", help="Keep colours (escape sequences).")] = False,
+) -> None:
+    """Print what a person would see in the agent's window."""
+    async with connect(session.settings) as connection:
+        found = await connection.get(f"/api/agents/{segment(agent)}/screen", history_lines=history_lines, styled=styled)
+        if session.as_json:
+            session.show(found, "")
+        else:
+            typer.echo(found["text"] if styled else plain(found["text"]))
+
+
+async def send(
+    session: Session,
+    agent: AgentRef,
+    message: Annotated[str, typer.Argument(metavar="TEXT", help="What to tell it; `-` reads it from stdin.")],
+) -> None:
+    """Send a message. It is typed as soon as no dialog can be open; `agent state` and `logs` tell what became of it."""
+    words = sys.stdin.read() if message == "-" else message
+    async with connect(session.settings) as connection:
+        sent = await connection.post(f"/api/agents/{segment(agent)}/messages", {"text": words})
+        session.show(sent, message_line(sent), ids=sent["message_id"])
+        if not connection.daemon_runs:
+            session.note("No daemon runs: the message waits until you start `ccm-orchestrator serve`.")
+
+
+async def stop(session: Session, agent: AgentRef) -> None:
+    """Stop an agent, which cancels its task."""
+    async with connect(session.settings) as connection:
+        task = await connection.post(f"/api/agents/{segment(agent)}/stop")
+        session.show(task, lambda: text("Stopping: ").append_text(task_line(task)), ids=task["task_id"])

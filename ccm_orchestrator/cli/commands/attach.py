@@ -1,0 +1,57 @@
+"""`attach`"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from ccm_orchestrator.cli.connection import connect, segment
+from ccm_orchestrator.cli.session import Session, command
+from ccm_orchestrator.errors import InputError, TmuxMissing
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "attach")(attach)
+
+
+async def attach(
+    session: Session,
+    agent: Annotated[
+        str | None,
+        typer.Argument(metavar="AGENT", help="Agent or task; default: the only one that lives."),
+    ] = None,
+    print_only: Annotated[bool, typer.Option("--print", help="Print the command instead of running it.")] = False,
+) -> None:
+    """Look over an agent's shoulder, and type to it if you like. Detach with Ctrl-b d: the agent goes on."""
+    async with connect(session.settings) as connection:
+        found = (
+            await connection.get(f"/api/agents/{segment(agent)}")
+            if agent
+            else only(await connection.get("/api/agents"))
+        )
+    argv: list[str] = found["attach"]
+    if print_only or session.as_json:
+        session.show({"agent": found["agent"], "attach": argv}, lambda: typer.echo(shlex.join(argv)))
+        return
+    if found["run_state"] == "ended" or not found["window_id"]:
+        raise InputError(f"{found['agent']} has no window: {found['ending'] or 'it is being started'}.")
+    if not sys.stdin.isatty():
+        raise InputError("attach needs a terminal; `agent screen` prints what the agent's window shows.")
+    if shutil.which("tmux") is None:
+        raise TmuxMissing
+    os.execvp(argv[0], argv)
+
+
+def only(agents: list[dict[str, Any]]) -> dict[str, Any]:
+    """Raises: InputError unless there is exactly one."""
+    if len(agents) == 1:
+        return agents[0]
+    if not agents:
+        raise InputError("No agent lives; `ccm-orchestrator agent list --all` lists those that have ended.")
+    names = ", ".join(str(agent["agent"]) for agent in agents)
+    raise InputError(f"Say which of the agents that live: {names}.")

@@ -1,0 +1,139 @@
+"""`config path|get|set`"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ccm_orchestrator.cli.session import Session, command
+from ccm_orchestrator.cli.views.plain import text
+from ccm_orchestrator.cli.views.tables import listing
+from ccm_orchestrator.errors import InvalidSettings
+from ccm_orchestrator.settings import Settings, config_path
+from ccm_orchestrator.settings.editing import parse_value, with_value
+from ccm_orchestrator.settings.sources import Layer, origin_of, read_layers, read_toml, validated
+
+HIDDEN = "(hidden)"
+
+
+def add_to(group: typer.Typer) -> None:
+    command(group, "path")(show_path)
+    command(group, "get")(get)
+    command(group, "set")(set_value)
+
+
+async def show_path(session: Session) -> None:
+    """Print the path of the configuration file. It need not exist."""
+    path = session.config or config_path()
+    session.show({"path": str(path), "exists": path.exists()}, lambda: typer.echo(str(path)), ids=str(path))
+
+
+async def get(
+    session: Session,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="Such as `api.port` or `profiles`.")] = None,
+) -> None:
+    """Show what is in effect: one value, one table, or everything with where it comes from."""
+    layers = read_layers(session.config)
+    values = effective(validated(layers))
+    if key is None:
+        session.show(values, lambda: _table(values, layers))
+        return
+    found = look_up(values, key)
+    session.show(found, lambda: _value(found, key, layers), ids=_written(found))
+
+
+async def set_value(
+    session: Session,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Such as `api.port`.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="As in the file; texts need no quotes.")],
+) -> None:
+    """Write a value to the configuration file. The daemon reads it when it starts."""
+    path = session.config or config_path()
+    current = read_toml(path)
+    validated([Layer(str(path), current)])
+    try:
+        document = path.read_text(encoding="utf-8") if path.exists() else ""
+        changed = with_value(document, key.split("."), parse_value(value))
+    except ValueError as error:
+        raise InvalidSettings(f"`{key}` cannot be changed here ({error}): edit {path} by hand.") from error
+    _require_valid(changed, path)
+    _replace(path, changed)
+    session.show({"path": str(path), "key": key, "value": parse_value(value)}, text(f"{key} is set in {path}."))
+
+
+def _require_valid(document: str, path: Path) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        draft = Path(directory, "config.toml")
+        draft.write_text(document, encoding="utf-8")
+        validated([Layer(str(path), read_toml(draft))])
+
+
+def _replace(path: Path, document: str) -> None:
+    """Whole or not at all, readable by its owner only: it may hold secrets."""
+    target = path.resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=target.parent, encoding="utf-8", delete=False) as file:
+            file.write(document)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(target)
+    except OSError as error:
+        raise InvalidSettings(f"The configuration file {path} cannot be written: {error.strerror}.") from error
+
+
+def effective(settings: Settings) -> dict[str, Any]:
+    """Everything, as the file would say it; profiles with all their fields, their environment hidden."""
+    values = settings.model_dump(mode="json", by_alias=True)
+    values["profiles"] = {
+        name: {
+            field: [*value] if isinstance(value, tuple) else value
+            for field in profile.__dataclass_fields__
+            if field != "name" and (value := getattr(profile, field)) is not None
+        }
+        | {"env": dict.fromkeys(profile.env, HIDDEN)}
+        for name, profile in settings.profiles().items()
+    }
+    return values
+
+
+def look_up(values: dict[str, Any], key: str) -> Any:
+    """Raises: InvalidSettings."""
+    here: Any = values
+    for part in key.split("."):
+        if not isinstance(here, dict) or part not in here:
+            raise InvalidSettings(f"There is no setting `{key}`; `ccm-orchestrator config get` lists them.")
+        here = here[part]
+    return here
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"api": {"port": 1}}` → `{"api.port": 1}`"""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {prefix + name: value}
+    return found
+
+
+def _value(found: Any, key: str, layers: list[Layer]) -> Any:
+    if isinstance(found, dict):
+        return _table(found, layers, f"{key}.")
+    typer.echo(_written(found))
+    return None
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _table(values: dict[str, Any], layers: list[Layer], prefix: str = "") -> Any:
+    table = listing("key", "value", "from")
+    for key, value in flat(values, prefix).items():
+        origin = origin_of(layers, tuple(key.split("."))) or "default"
+        table.add_row(text(key, "bold"), text(_written(value)), text(origin, "dim"))
+    return table

@@ -1,0 +1,71 @@
+"""`serve`, `demo`, `status`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ccm_orchestrator.cli.connection import connect
+from ccm_orchestrator.cli.exits import Exit, exit_of
+from ccm_orchestrator.cli.lazily import Heavy, load
+from ccm_orchestrator.cli.session import Session, command, report
+from ccm_orchestrator.cli.views.status import status_report
+from ccm_orchestrator.errors import OrchestratorError
+from ccm_orchestrator.settings import load_settings
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("serve")(serve)
+    app.command("demo")(demo)
+    command(app, "status")(status)
+
+
+def serve(
+    ctx: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Instead of `api.host`.")] = None,
+    port: Annotated[int | None, typer.Option(help="Instead of `api.port`.")] = None,
+    max_agents: Annotated[int | None, typer.Option(help="Instead of `max_agents`.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="Instead of `log.level`.")] = None,
+) -> None:
+    """Run the daemon in the foreground. Stop it with Ctrl-C: agents go on, and the next daemon takes them over."""
+    given: dict[str, Any] = {
+        "api": {"host": host, "port": port},
+        "max_agents": max_agents,
+        "log": {"level": log_level},
+    }
+    try:
+        settings = load_settings(ctx.obj, without_none(given))
+        raise typer.Exit(load(Heavy.SERVE)(settings))
+    except OrchestratorError as error:
+        report(error)
+        raise typer.Exit(exit_of(error)) from error
+
+
+def without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """Flags that were given."""
+    nested = {name: without_none(value) if isinstance(value, dict) else value for name, value in values.items()}
+    return {name: value for name, value in nested.items() if value not in (None, {})}
+
+
+def demo(
+    claude: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Claude Code to use; default: the one on PATH.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the sandbox behind for a look around.")] = False,
+) -> None:
+    """Run the main job once with a scripted model: no login, no internet, and nothing of yours is touched."""
+    raise typer.Exit(load(Heavy.DEMO)(claude, keep))
+
+
+async def status(session: Session) -> Exit:
+    """Show how the daemon and the queue are. Exits with 3 when no daemon runs."""
+    async with connect(session.settings) as connection:
+        found = await connection.get("/api/status")
+        agents = await connection.get("/api/agents")
+        session.show(
+            found | {"daemon": "running" if connection.daemon_runs else "stopped"},
+            lambda: status_report(found, agents, session.settings.api_url if connection.daemon_runs else None),
+        )
+        return Exit.OK if connection.daemon_runs else Exit.UNREACHABLE

@@ -1,0 +1,28 @@
+"""The one place where modules are imported late.
+
+`ccm-orchestrator --help`, shell completion and every command that talks to a running daemon would otherwise pay for the
+web framework, the database and the whole engine, which take longer to import than the command itself. What is named
+here is needed by `serve`, `demo`, `doctor`, and by commands that find no daemon.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+
+class Heavy(StrEnum):
+    """`module:attribute` of what is imported late."""
+
+    SERVE = "ccm_orchestrator.wiring:serve"
+    DEMO = "ccm_orchestrator.demo.run:main"
+    EXAMINE = "ccm_orchestrator.setup.doctor:examine"
+    OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"
+
+
+def load(heavy: Heavy) -> Callable[..., Any]:
+    module, _, attribute = heavy.value.partition(":")
+    loaded: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return loaded

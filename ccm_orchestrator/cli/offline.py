@@ -1,0 +1,94 @@
+"""The API without a daemon, for one command: the same application, on the same database, in this process.
+
+Nothing is claimed and nothing is started here; what a command leaves in the database, the next daemon carries out.
+The caller holds the lock of the state directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from ccm_orchestrator import __version__
+from ccm_orchestrator.adapters.clock import SystemClock
+from ccm_orchestrator.adapters.tmux.server import Address, find_tmux, run_tmux
+from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
+from ccm_orchestrator.api.app import create_app
+from ccm_orchestrator.api.services import ApiOptions, ApiServices
+from ccm_orchestrator.cli.connection import ANSWER_TIMEOUT_S
+from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.errors import TerminalError
+from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
+from ccm_orchestrator.settings import Settings
+from ccm_orchestrator.wiring import Stores, build_drivers, build_launchpad, build_stores
+
+TMUX_TIMEOUT_S = 5.0
+
+
+@asynccontextmanager
+async def open_offline(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API. Raises: StoreError when the database cannot be opened."""
+    settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stores = build_stores(settings)
+    terminal = TmuxTerminal(
+        settings.state_directory / "tmux.conf",
+        settings.tmux.socket_name,
+        settings.tmux.socket_directory,
+        settings.tmux.session,
+        control_mode=False,
+    )
+    await stores.database.open()
+    try:
+        if server_runs(settings):
+            await terminal.start()
+        secrets = load_local_secrets(settings.state_directory)
+        app = create_app(_services(settings, stores, terminal, secrets))
+        headers = {"Authorization": f"Bearer {secrets.api_token.reveal()}"}
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:80", headers=headers, timeout=ANSWER_TIMEOUT_S
+        ) as client:
+            yield client
+    finally:
+        await terminal.stop()
+        await stores.database.close()
+
+
+def server_runs(settings: Settings) -> bool:
+    """Whether there is a tmux server to look at. One is never started here: it would belong to this login session."""
+    tmux = settings.tmux
+    try:
+        binary, _ = find_tmux()
+        address = Address(binary, tmux.socket_name, tmux.socket_directory, tmux.session)
+        return run_tmux(address, ["list-sessions"], TMUX_TIMEOUT_S).returncode == 0
+    except TerminalError:
+        return False
+
+
+def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secrets: LocalSecrets) -> ApiServices:
+    clock, bus, profiles = SystemClock(), Bus(stores.events), settings.profiles()
+    control = Control(
+        store=stores.tasks,
+        journal=stores.journal,
+        bus=bus,
+        terminal=terminal,
+        launchpad=build_launchpad(settings),
+        drivers=build_drivers(settings, dict(os.environ), stores.tasks),
+        profiles=profiles,
+        clock=clock,
+        token_of=secrets.run_token,
+        poke=lambda: None,
+    )
+    options = ApiOptions(
+        version=__version__,
+        system_id=settings.system_id,
+        started_at=clock.now(),
+        max_agents=settings.max_agents,
+        queue_limit=settings.queue_limit,
+        trouble=lambda: "stopped",
+    )
+    return ApiServices(control, stores.tasks, stores.events, bus, terminal, profiles, secrets, options)

@@ -1,0 +1,54 @@
+"""Foreign text on a person's terminal: agents, prompts and repositories must not be able to send it commands."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from rich.text import Text
+
+_ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|[@-_])", re.S)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: object) -> str:
+    """Without escape sequences, control characters (newline and tab stay) and marks that reverse the direction."""
+    cleaned = _CONTROLS.sub("", _ESCAPE_SEQUENCES.sub("", str(text)))
+    return cleaned.encode("utf-8", "replace").decode()
+
+
+def text(value: object, style: str = "") -> Text:
+    """Printed as it is: no markup, no emoji names."""
+    return Text(plain(value), style=style)
+
+
+def duration(seconds: float) -> str:
+    """`0.8 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, size, smaller, smaller_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // smaller_size
+            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def ago(timestamp: str | None, now: datetime | None = None) -> str:
+    """`3 min ago`, `in 2 h`; empty for None."""
+    if timestamp is None:
+        return ""
+    age_s = ((now or datetime.now(UTC)) - datetime.fromisoformat(timestamp)).total_seconds()
+    rounded = age_s if abs(age_s) < 60 else age_s // 60 * 60 if abs(age_s) < 86400 else age_s // 3600 * 3600
+    return f"{duration(rounded)} ago" if age_s >= 0 else f"in {duration(-rounded)}"
+
+
+def number(value: int) -> str:
+    """`12 345`"""
+    return f"{value:,}".replace(",", " ")
+
+
+def dollars(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"${value:.2f}" if value >= 1 else f"${value:.4f}"

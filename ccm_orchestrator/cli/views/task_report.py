@@ -1,0 +1,146 @@
+"""One task, whole: what `task show` prints."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.text import Text
+
+from ccm_orchestrator.cli.views.plain import ago, dollars, duration, number, text
+from ccm_orchestrator.cli.views.tables import facts
+from ccm_orchestrator.cli.views.tasks import status_text
+
+SHOWN_PATHS = 20
+
+
+def task_report(task: dict[str, Any], project_path: str | None, with_prompt: bool = False) -> RenderableType:
+    """`task` is the API's whole task; `project_path` None: the project is not registered any more."""
+    parts: list[RenderableType] = [_heading(task), _facts(task)]
+    if with_prompt:
+        parts += [_rule("prompt"), text(task["prompt"])]
+    if task["hold"]:
+        parts += [_rule("held"), *_hold(task)]
+    if task["result"]:
+        parts += _result(task["result"])
+    parts += [_rule("look on"), *_ways_on(task, project_path)]
+    return Group(*parts)
+
+
+def _rule(title: str) -> Rule:
+    return Rule(Text(title, style="dim"), align="left", style="dim", characters="─")
+
+
+def _heading(task: dict[str, Any]) -> RenderableType:
+    return (
+        text(task["task_id"], "bold")
+        .append("  ")
+        .append_text(status_text(task))
+        .append("\n")
+        .append_text(text(task["title"], "bold"))
+    )
+
+
+def _facts(task: dict[str, Any]) -> RenderableType:
+    table = facts()
+    table.add_row("project", text(f"{task['project']} · profile {task['profile']}"))
+    table.add_row("created", text(f"{ago(task['created_at'])} · by {task['source']} · priority {task['priority']}"))
+    table.add_row("attempt", text(f"{task['attempt']} of {task['max_attempts']}{_claimed(task)}"))
+    for name, value in _limits(task):
+        table.add_row(name, text(value))
+    return Padding(table, (1, 0))
+
+
+def _claimed(task: dict[str, Any]) -> str:
+    agent = f" · agent {task['agent']}" if task["agent"] else ""
+    return f"{agent} · on {task['lease']['system_id']}" if task["lease"] else agent
+
+
+def _limits(task: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if task["run_after"] and task["status"] == "queued":
+        yield "not before", f"{ago(task['run_after'])} ({task['run_after']})"
+    if task["after"]:
+        yield "after", ", ".join(task["after"])
+    if task["model"]:
+        yield "model", task["model"]
+    if task["time_limit_s"]:
+        yield "time limit", duration(task["time_limit_s"])
+    if task["budget_usd"]:
+        yield "budget", dollars(task["budget_usd"])
+    if task["tags"]:
+        yield "tags", ", ".join(task["tags"])
+
+
+def _hold(task: dict[str, Any]) -> Iterator[RenderableType]:
+    hold = task["hold"]
+    yield text(f"{hold['reason']}: {hold['detail']}", "yellow")
+    if hold["until"]:
+        yield text(f"Released by itself {ago(hold['until'])}.")
+    else:
+        yield text(f"Mend it, then: ccm-orchestrator task release {task['task_id'][:8]}")
+
+
+def _result(result: dict[str, Any]) -> list[RenderableType]:
+    parts: list[RenderableType] = [_rule("result")]
+    if result["failure"]:
+        parts.append(text(f"{result['failure']['kind']}: {result['failure']['message']}", "red"))
+    if result["text"]:
+        parts.append(text(result["text"]))
+    parts.append(Padding(_consumption(result), (1, 0)))
+    parts += _doings(result["summary"])
+    if result["git"]:
+        parts += _changes(result["git"])
+    return parts
+
+
+def _consumption(result: dict[str, Any]) -> RenderableType:
+    usage = result["usage"]
+    tokens = f"{number(usage['input_tokens'])} in · {number(usage['output_tokens'])} out"
+    cached = usage["cache_read_tokens"] + usage["cache_creation_tokens"]
+    table = facts()
+    table.add_row("duration", duration(result["duration_s"]))
+    table.add_row("tokens", f"{tokens} · {number(cached)} cached" if cached else tokens)
+    table.add_row("cost", dollars(usage["cost_usd"]))
+    return table
+
+
+def _doings(summary: dict[str, Any]) -> Iterator[RenderableType]:
+    if summary["commands"]:
+        yield _rule("commands")
+        for run in summary["commands"]:
+            ended = "?" if run["exit_code"] is None else str(run["exit_code"])
+            yield text(f"{ended:>4}  ", "dim" if ended in "0?" else "red").append_text(text(run["command"]))
+    for title, paths in (("files written", summary["files_written"]), ("files read", summary["files_read"])):
+        if paths:
+            yield _rule(title)
+            yield _paths(paths)
+    if summary["errors"]:
+        yield _rule("errors")
+        yield from (text(error, "red") for error in summary["errors"])
+
+
+def _paths(paths: list[str]) -> Text:
+    shown = "\n".join(paths[:SHOWN_PATHS])
+    more = len(paths) - SHOWN_PATHS
+    return text(f"{shown}\n… and {more} more" if more > 0 else shown)
+
+
+def _changes(git: dict[str, Any]) -> Iterator[RenderableType]:
+    yield _rule(f"git {git['base_commit'][:9]}..{git['head_commit'][:9]}")
+    yield from (text(commit, "green") for commit in git["commits"])
+    yield text(git["diff_stat"].rstrip() or "no change")
+
+
+def _ways_on(task: dict[str, Any], project_path: str | None) -> Iterator[RenderableType]:
+    ended = task["status"] in ("succeeded", "failed", "cancelled")
+    if task["agent"] and not ended:
+        yield text(f"ccm-orchestrator attach {task['agent']}")
+    if ended and task["result"] and task["result"]["session_id"] and project_path:
+        yield text(f"cd {shlex.quote(project_path)} && claude --resume {task['result']['session_id']}")
+    if task["status"] in ("failed", "cancelled"):
+        yield text(f"ccm-orchestrator task retry {task['task_id'][:8]}")
+    yield text(f"ccm-orchestrator logs {task['task_id'][:8]}")
