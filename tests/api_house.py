@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -25,11 +24,12 @@ from ccm_orchestrator.domain.task import NewTask
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.fakes.clock import FakeClock
+from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.fakes.terminal import FakeTerminal
 from ccm_orchestrator.ports.agents import AgentDriver, AskedPermission
-from ccm_orchestrator.ports.launching import Launchpad
+from ccm_orchestrator.ports.launching import Launch
 from ccm_orchestrator.ports.tasks import ClaimRequest, Project
 from ccm_orchestrator.security.secrets import LocalSecrets, Secret
 
@@ -66,17 +66,6 @@ class AskingDriver:
         return Evidence(Source.SCREEN, Signal.IDLE, at)
 
 
-@dataclass
-class Kills:
-    """As much of a launchpad as stopping needs."""
-
-    run_ids: list[str] = field(default_factory=list)
-
-    async def kill(self, run_id: str) -> bool:
-        self.run_ids.append(run_id)
-        return True
-
-
 class House:
     def __init__(self, *profiles: Profile, options: Mapping[str, Any] | None = None) -> None:
         self.clock = FakeClock()
@@ -84,7 +73,7 @@ class House:
         self.journal = MemoryJournal(self.clock)
         self.events = MemoryEventStore()
         self.terminal = FakeTerminal()
-        self.kills = Kills()
+        self.launchpad = FakeLaunchpad(self.clock)
         self.pokes = 0
         self.profiles = {profile.name: profile for profile in (*BUILT_IN, *profiles)}
         self.options = ApiOptions("1.2.3", "desk", self.clock.now(), 10, 5, **(options or {}))
@@ -98,7 +87,7 @@ class House:
             journal=self.journal,
             bus=self.bus,
             terminal=self.terminal,
-            launchpad=cast(Launchpad, self.kills),
+            launchpad=self.launchpad,
             drivers={"claude": cast(AgentDriver, AskingDriver())},
             profiles=self.profiles,
             clock=self.clock,
@@ -128,7 +117,9 @@ class House:
         task, _ = await self.store.enqueue(NewTask("blog", "Fix the test\nand say so"))
         (task,) = await self.store.claim(ClaimRequest(f"claim-{run_id}", "desk", "boot", 1, 60.0))
         await self.store.begin(task.key, run_id)
-        window = await self.terminal.open_window(run_id, ["claude"])
+        argv = await self.launchpad.prepare(run_id, 0, Launch(["claude"], {}, Path("/srv/blog")))
+        window = await self.terminal.open_window(run_id, argv)
+        self.launchpad.start(run_id)
         values: dict[str, Any] = {"state": RunState.RUNNING, "mode": Mode.INTERACTIVE, "profile": "executor"}
         values |= {"window": window} | changes
         run = Run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -161,7 +162,7 @@ async def test_stopping_an_agent_cancels_its_task(house: House, api: httpx.Async
     run = await house.agent()
     response = await api.post(f"/api/agents/{run.name}/stop")
     assert response.status_code == 202 and response.json()["cancel_requested_at"] is not None
-    assert house.kills.run_ids == [] and house.pokes == 1
+    assert house.launchpad.runs[run.run_id].received == [] and house.pokes == 1
 
 
 async def test_stopping_a_superseded_agent_leaves_the_newer_claim_alone(house: House, api: httpx.AsyncClient) -> None:
@@ -178,7 +179,7 @@ async def test_a_kill_is_a_cancelled_task_first(house: House, kill: bool) -> Non
         response = await internal.post("/internal/kill-agent", json={"agent": run.name, "kill": kill})
     assert response.status_code == 202
     assert (await house.store.get(run.task_id)).cancel_requested_at is not None
-    assert house.kills.run_ids == ([run.run_id] if kill else [])
+    assert house.launchpad.runs[run.run_id].received == ([signal.SIGKILL] if kill else [])
 
 
 async def test_other_programs_spawn_and_look_at_agents(house: House) -> None:

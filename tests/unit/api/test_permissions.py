@@ -225,6 +225,22 @@ async def test_after_a_restart_two_decisions_press_one_key(house: House) -> None
     assert window.pressed == [Key.YES]
 
 
+async def test_one_of_two_hooks_that_hangs_up_leaves_the_request_to_the_other(house: House) -> None:
+    await house.agent()
+    loop = asyncio.get_running_loop()
+    gone, there = loop.create_future(), loop.create_future()
+    first, second = (
+        asyncio.create_task(house.control.hold_permission(RUN_A, token_of(RUN_A), ASK, hung_up))
+        for hung_up in (gone, there)
+    )
+    (request,) = await house.asked()
+    gone.set_result(None)
+    assert await first is None
+    await house.control.decide(request.request_id, Verdict(Decision.ALLOW, "test"))
+    answer = await second
+    assert answer is not None and answer["behavior"] == "allow"
+
+
 @pytest.fixture
 async def hasty() -> House:
     house = House(Profile("hasty", permission_timeout_s=60))

@@ -61,3 +61,9 @@ def test_a_secret_does_not_print(tmp_path: Path) -> None:
     secrets = load_local_secrets(tmp_path)
     shown = f"{secrets} {secrets!r} {secrets.api_token} {[secrets.internal]}"
     assert secrets.api_token.reveal() not in shown and secrets.internal.reveal() not in shown
+
+
+def test_run_tokens_differ_by_run_and_outlive_the_daemon(tmp_path: Path) -> None:
+    before, after = load_local_secrets(tmp_path), load_local_secrets(tmp_path)
+    assert before.run_token("a" * 32) == after.run_token("a" * 32) != before.run_token("b" * 32)
+    assert len(before.run_token("a" * 32)) == 64
