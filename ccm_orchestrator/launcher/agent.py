@@ -165,11 +165,22 @@ def _become(
                 posix.dup2(descriptor, target)
         if posix.read(gate, 1) == _GO:
             default_signals()
+            _close_at_exec()
             posix.execve(program, argv, env)
     except OSError as error:
         posix.write(status, str(error.errno).encode())
     finally:
         posix._exit(127)
+
+
+def _close_at_exec() -> None:
+    """Descriptors that we were started with ourselves; our own have been so from the beginning."""
+    for name in posix.listdir("/dev/fd"):
+        if int(name) > 2:
+            try:
+                posix.set_inheritable(int(name), False)
+            except OSError:
+                continue
 
 
 def _await_start(status: int, launch: Launch, pid: int) -> None:

@@ -31,7 +31,8 @@ def parse_object(text: str) -> dict[str, object]:
     text = text.strip()
     try:
         value, end = _scan(text, 0)
-    except (ValueError, StopIteration, RecursionError) as error:
+    except (ValueError, StopIteration, RecursionError, SystemError) as error:
+        # SystemError: Python 3.11's scanner takes its exception from `json.decoder`, which is not loaded here.
         raise Unreadable("not JSON") from error
     if end != len(text) or not isinstance(value, dict):
         raise Unreadable("not one JSON object")
