@@ -30,6 +30,10 @@ first_delay_s = 1
 [profiles.demo]
 permission_mode = "acceptEdits"
 end_marker = true
+
+[profiles.careful]
+permission_mode = "default"
+end_marker = true
 """
 
 
@@ -39,12 +43,13 @@ class Act:
 
     title: str
     prompt: str
+    profile: str = "demo"
     attempts: int = 1
 
 
 ACTS = (
     Act("edits files and runs a command", "Write a friendly greeting.txt and show it. [scenario:edit-and-run]"),
-    Act("asks a permission", "Note today's date in stamp.txt. [scenario:ask-permission]"),
+    Act("asks a permission", "Note today's date in stamp.txt. [scenario:ask-permission]", profile="careful"),
     Act("fails once and is retried", "Make the tests pass. [scenario:fail-once]", attempts=2),
 )
 
@@ -96,7 +101,7 @@ class Show:
         sandbox.start_daemon()
         sandbox.run("project", "add", str(sandbox.project), "--name", "sample")
         for act in ACTS:
-            task_id = sandbox.insert_task(act.prompt, profile="demo", tags=json.dumps(["demo"]))
+            task_id = sandbox.insert_task(act.prompt, profile=act.profile, tags=json.dumps(["demo"]))
             self._titles[task_id] = act.title
             self._say(f"inserted a row: [bold]{act.title}[/] ({task_id[:8]})")
         attach = " ".join(sandbox.tmux("attach", "-t", "ccm"))

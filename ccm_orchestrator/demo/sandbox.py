@@ -88,16 +88,19 @@ class Sandbox:
         return [sys.executable, "-m", "ccm_orchestrator", *arguments]
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`ccm-orchestrator ARGUMENTS` to its end."""
-        return subprocess.run(
+        """`ccm-orchestrator ARGUMENTS` to its end. Raises: RuntimeError with its words when `check` and it failed."""
+        done = subprocess.run(
             self.cli(*arguments),
             env=self.env,
             cwd=self.project,
             capture_output=True,
             text=True,
-            check=check,
+            check=False,
             timeout=60,
         )
+        if check and done.returncode:
+            raise RuntimeError(f"{' '.join(arguments)} failed ({done.returncode}): {done.stderr}{done.stdout}")
+        return done
 
     # --- the daemon ---
 

@@ -22,6 +22,10 @@ first_delay_s = 0.5
 permission_mode = "acceptEdits"
 end_marker = true
 
+[profiles.careful]
+permission_mode = "default"
+end_marker = true
+
 [profiles.print]
 mode = "print"
 permission_mode = "acceptEdits"
