@@ -15,8 +15,8 @@ INSTRUCTION = (
 )
 """Appended to the system prompt of profiles with `end_marker`."""
 
-_LAST_LINE = re.compile(r"(?:^|\n)[ \t]*(?:\*\*|`)?\[(DONE|ERROR)\](?:\*\*|`)?[ \t]*([^\n]*)\s*\Z")
-_DONE_AT_END = re.compile(r"\[DONE\](?:\*\*|`)?[.!]?\s*\Z")
+_ERROR_AT_END = re.compile(r"(?:^|\s)(?:\*\*|`)?\[ERROR\](?:\*\*|`)?[ \t]*([^\n]*)\s*\Z")
+_DONE_AT_END = re.compile(r"(?:^|\s)(?:\*\*|`)?\[DONE\](?:\*\*|`)?[.!]?\s*\Z")
 
 
 class MarkerKind(StrEnum):
@@ -35,12 +35,10 @@ class Marker:
 
 def read_marker(message: str) -> Marker:
     """Only the end counts: a message that merely mentions `[DONE]` has no marker."""
-    found = _LAST_LINE.search(message)
-    if found and found[1] == "ERROR":
-        return Marker(MarkerKind.ERROR, message[: found.start()].rstrip(), found[2].strip())
-    if found and not found[2].strip(" .!"):
-        return Marker(MarkerKind.DONE, message[: found.start()].rstrip())
-    at_end = _DONE_AT_END.search(message)
-    if at_end:
-        return Marker(MarkerKind.DONE, message[: at_end.start()].rstrip())
+    done = _DONE_AT_END.search(message)
+    if done:
+        return Marker(MarkerKind.DONE, message[: done.start()].rstrip())
+    error = _ERROR_AT_END.search(message)
+    if error:
+        return Marker(MarkerKind.ERROR, message[: error.start()].rstrip(), error[1].strip())
     return Marker(MarkerKind.NONE, message)
