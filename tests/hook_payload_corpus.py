@@ -1,7 +1,7 @@
 """Hook payloads as Claude Code sent them, and what they mean.
 
-`tests/hook_payloads/EVENT.VARIANT.RELEASE/`: `payload.json` as recorded, `expected.json` what is read in it. A new case is
-a new folder.
+`tests/hook_payloads/EVENT.VARIANT.RELEASE/`: `payload.json` as recorded, `expected.json` what is read in it. A new
+case is a new folder.
 """
 
 import json

@@ -20,7 +20,8 @@ _BY_ERROR = {
     "server_error": FailureKind.API_ERROR,
 }
 _USAGE_LIMIT = re.compile(
-    r"\b(usage|session|weekly|daily|monthly|5-hour|opus|sonnet|spend(?:ing)?) limit\b|\bhit your limit\b|(?<!context )limit reached",
+    r"\b(?:usage|session|weekly|daily|monthly|5-hour|opus|sonnet|spend|spending) limit\b"
+    r"|\bhit your limit\b|(?<!context )limit reached",
     re.IGNORECASE,
 )
 _OVERLOADED = re.compile(r"\b529\b|\boverloaded\b", re.IGNORECASE)
