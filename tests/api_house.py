@@ -6,9 +6,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
@@ -16,19 +15,18 @@ from fastapi import FastAPI
 from ccm_orchestrator.api.app import create_app
 from ccm_orchestrator.api.server import ApiServer
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
-from ccm_orchestrator.domain.agent import Dialog, Evidence, Signal, Source
-from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus, Verdict
+from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
 from ccm_orchestrator.domain.profiles import BUILT_IN, Profile
 from ccm_orchestrator.domain.run import Mode, Run, RunState
 from ccm_orchestrator.domain.task import NewTask
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.fakes.clock import FakeClock
+from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.fakes.terminal import FakeTerminal
-from ccm_orchestrator.ports.agents import AgentDriver, AskedPermission
 from ccm_orchestrator.ports.launching import Launch
 from ccm_orchestrator.ports.tasks import ClaimRequest, Project
 from ccm_orchestrator.security.secrets import LocalSecrets, Secret
@@ -40,30 +38,8 @@ PATIENCE_S = 30.0
 
 RUN_A = "a" * 32
 RUN_B = "b" * 32
-ASK = {"hook_event_name": "PermissionRequest", "tool_name": "Bash", "tool_input": {"command": "npm test"}}
-DIALOG = " Bash command\n   npm test\n Do you want to proceed?\n ❯ 1. Yes\n   2. No\n"
-
-
-class AskingDriver:
-    """As much of a driver as permissions need."""
-
-    name = "claude"
-
-    def read_permission(self, payload: Mapping[str, object]) -> AskedPermission:
-        if payload.get("hook_event_name") != "PermissionRequest":
-            raise ValueError("it is no PermissionRequest")
-        tool_name, tool_input = payload["tool_name"], payload["tool_input"]
-        assert isinstance(tool_name, str) and isinstance(tool_input, dict)
-        dialog = Dialog.QUESTION if tool_name == "AskUserQuestion" else Dialog.PERMISSION
-        return AskedPermission(dialog, tool_name, tool_input, ({"type": "addRules"},))
-
-    def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
-        return {"behavior": verdict.decision.value, "message": verdict.reason, "updatedInput": verdict.updated_input}
-
-    def read_screen(self, screen: str, at: datetime, run_id: str) -> Evidence | None:
-        if "Do you want to proceed?" in screen:
-            return Evidence(Source.SCREEN, Signal.BLOCKED, at, Dialog.PERMISSION)
-        return Evidence(Source.SCREEN, Signal.IDLE, at)
+ASK = {"tool_name": "Bash", "tool_input": {"command": "npm test"}}
+DIALOG = " Bash command\n\n   npm test\n\n Do you want to proceed?\nblocked permission"
 
 
 class House:
@@ -88,7 +64,7 @@ class House:
             bus=self.bus,
             terminal=self.terminal,
             launchpad=self.launchpad,
-            drivers={"claude": cast(AgentDriver, AskingDriver())},
+            drivers={"claude": FakeDriver()},
             profiles=self.profiles,
             clock=self.clock,
             token_of=lambda run_id: token_of(run_id) if run_id in (RUN_A, RUN_B) else None,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 ID_PREFIX = "perm-"
 """No agent's name and no run id begins so."""
 SUBJECT_FIELDS = ("command", "file_path", "notebook_path", "url", "pattern", "query", "skill", "plan", "prompt")
 SUBJECT_LENGTH = 200
-SHOWN_LENGTH = 20
-"""Letters and digits of a subject that a screen must show: the rest may be cut off or wrapped."""
+DECISIVE_FIELDS = ("command", "url")
+_RULE = re.compile(r"^\s*[\u2500\u2501]{20,}\s*$", re.MULTILINE)
+"""A line across the screen: what a person is asked stands below the last one."""
 
 
 def request_id(run_id: str, payload: Mapping[str, object], repetition: int) -> str:
@@ -34,12 +36,23 @@ def subject(tool_input: Mapping[str, object]) -> str:
 
 
 def screen_shows(screen: str, tool_input: Mapping[str, object]) -> bool:
-    """Whether the screen shows this very question: layout, frames and wrapping do not count."""
-    shown = _letters(screen)
-    texts = [value for value in tool_input.values() if isinstance(value, str)]
-    wanted = [_letters(text.rsplit("/", 1)[-1])[:SHOWN_LENGTH] for text in texts]
-    return any(len(part) >= 2 and part in shown for part in wanted)
+    """Whether a dialog on the screen asks about this very input, whole and nothing more; wrapping does not count.
+
+    Only inputs that one text decides about can be told so: of an edit, a dialog shows no more than a part.
+    """
+    wanted = _squeezed(next((text for key in DECISIVE_FIELDS if isinstance(text := tool_input.get(key), str)), ""))
+    comment = _squeezed(str(tool_input.get("description", "")))
+    lines = [_squeezed(line) for line in _RULE.split(screen)[-1].splitlines()]
+    return bool(wanted) and any(_spells(lines[start:], wanted, comment) for start in range(len(lines)))
 
 
-def _letters(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text)
+def _spells(lines: Sequence[str], wanted: str, comment: str) -> bool:
+    """The first few lines, joined, are the text, and after them comes a gap, or the comment on it."""
+    lengths = itertools.accumulate(len(line) for line in lines)
+    count = next((number for number, length in enumerate(lengths, 1) if length >= len(wanted)), len(lines))
+    following = "".join(lines[count : count + 1])
+    return bool(lines[0]) and "".join(lines[:count]) == wanted and comment.startswith(following)
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[\s\u2500-\u257f]+", "", text)

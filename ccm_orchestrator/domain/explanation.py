@@ -85,6 +85,7 @@ _WITNESS: Mapping[Source, str] = {
     Source.HOOK: "a hook of the agent",
     Source.REGISTRY: "the agent's own session registry",
     Source.STREAM: "the agent's output stream",
+    Source.LAUNCHER: "the launcher's record of the start",
     Source.STATUS_LINE: "the agent's status line",
     Source.TRANSCRIPT: "the agent's transcript",
     Source.SCREEN: "what its screen shows",

@@ -17,7 +17,7 @@ def described() -> dict[str, Any]:
 
 
 def test_the_committed_description_is_that_of_the_routes() -> None:
-    assert COMMITTED.read_text() == document(), "run `make openapi`, and look at what changed for clients"
+    assert COMMITTED.read_text() == document(), "run `scripts/update-openapi`, and look at what changed for clients"
 
 
 def test_every_operation_says_what_it_wants_and_how_it_fails() -> None:

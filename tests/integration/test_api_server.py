@@ -323,7 +323,7 @@ async def test_a_held_hook_is_answered_on_its_connection(house: House, server: A
         head = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readuntil(b"}")
     writer.close()
-    assert head.startswith(b"HTTP/1.1 200") and json.loads(body)["behavior"] == "allow"
+    assert head.startswith(b"HTTP/1.1 200") and json.loads(body)["decision"] == "allow"
 
 
 async def test_a_hook_that_hangs_up_was_answered_no_in_the_terminal(house: House, server: ApiServer) -> None:

@@ -15,7 +15,7 @@ from ccm_orchestrator.ports.terminal import Key
 from tests.api_house import ASK, DIALOG, RUN_A, RUN_B, House, eventually, token_of
 
 QUESTION = {
-    "hook_event_name": "PermissionRequest",
+    "dialog": "question",
     "tool_name": "AskUserQuestion",
     "tool_input": {"questions": [{"question": "Which database?"}]},
 }
@@ -36,7 +36,7 @@ async def test_a_held_hook_is_answered_by_a_decision_over_the_api(
     assert (decided.status_code, decided.json()["status"]) == (200, "decided")
     answer = await hook
     assert answer.status_code == 200
-    assert answer.json() == {"behavior": decision, "message": "not now", "updatedInput": None}
+    assert answer.json() == {"decision": decision, "reason": "not now"}
     events = [stored.event for stored in await house.events.read(0)]
     assert [event.kind.value for event in events] == ["permission.requested", "permission.decided"]
     assert events[0].data["subject"] == "npm test" and events[1].data["decided_by"] == "ada"
@@ -51,7 +51,7 @@ async def test_the_first_decision_wins(house: House, api: httpx.AsyncClient) -> 
     answers = await asyncio.gather(*(api.post(path, json={"decision": d}) for d in ("deny", "allow", "allow")))
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
     winner = next(answer for answer in answers if answer.status_code == 200)
-    assert (await hook).json()["behavior"] == winner.json()["verdict"]["decision"]
+    assert (await hook).json()["decision"] == winner.json()["verdict"]["decision"]
 
 
 async def test_a_question_is_answered_with_its_answers(house: House, api: httpx.AsyncClient) -> None:
@@ -62,7 +62,7 @@ async def test_a_question_is_answered_with_its_answers(house: House, api: httpx.
     bare = await api.post(path, json={"decision": "allow"})
     assert bare.status_code == 422 and "give `answers`" in bare.json()["detail"] and not hook.done()
     await api.post(path, json={"decision": "allow", "answers": {"Which database?": "SQLite"}})
-    assert (await hook).json()["updatedInput"] == {
+    assert (await hook).json()["input"] == {
         "questions": [{"question": "Which database?"}],
         "answers": {"Which database?": "SQLite"},
     }
@@ -114,7 +114,7 @@ async def test_asking_the_same_again_while_it_is_open_is_the_same_request(house:
     hooks = [house.ask(), house.ask(ASK | {"prompt_id": "another", "permission_suggestions": []})]
     (request,) = await house.asked()
     await api.post(f"/api/permissions/{request.request_id}", json={"decision": "allow"})
-    assert [answer.json()["behavior"] for answer in await asyncio.gather(*hooks)] == ["allow", "allow"]
+    assert [answer.json()["decision"] for answer in await asyncio.gather(*hooks)] == ["allow", "allow"]
     assert len(await house.journal.permissions(open_only=False)) == 1
     assert await house.kinds() == ["permission.requested", "permission.decided"]
 
@@ -127,7 +127,7 @@ async def test_asking_the_same_again_after_an_answer_is_a_new_request(house: Hou
         (request,) = await house.asked()
         ids.append(request.request_id)
         await api.post(f"/api/permissions/{request.request_id}", json={"decision": decision})
-        assert (await hook).json()["behavior"] == decision
+        assert (await hook).json()["decision"] == decision
     assert len(set(ids)) == 3
 
 
@@ -158,7 +158,7 @@ async def test_a_hook_that_asks_again_after_a_restart_holds_the_same_request(hou
         return answer.status_code == 200
 
     await eventually(decided, "a decision")
-    assert (await hook).json()["behavior"] == "allow"
+    assert (await hook).json()["decision"] == "allow"
     assert [request.request_id for request in await house.journal.permissions(open_only=False)] == [before.request_id]
     assert await house.kinds() == ["permission.requested", "permission.decided"]
 
@@ -195,9 +195,9 @@ async def test_after_a_restart_a_decision_is_a_key_in_the_window(house: House, d
 @pytest.mark.parametrize(
     "screen",
     [
-        "❯ \n",
+        "❯ \nidle",
         DIALOG.replace("npm test", "rm -rf /"),
-        "npm test\n❯ \n",
+        "npm test\n❯ \nidle",
     ],
     ids=["prompt", "another dialog", "no dialog"],
 )
@@ -238,7 +238,7 @@ async def test_one_of_two_hooks_that_hangs_up_leaves_the_request_to_the_other(ho
     assert await first is None
     await house.control.decide(request.request_id, Verdict(Decision.ALLOW, "test"))
     answer = await second
-    assert answer is not None and answer["behavior"] == "allow"
+    assert answer is not None and answer["decision"] == "allow"
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ async def test_a_request_that_nobody_answers_in_time_is_denied(hasty: House) -> 
     assert not hook.done()
     hasty.clock.advance(1)
     hasty.bus.wake()
-    assert (await hook).json()["behavior"] == "deny"
+    assert (await hook).json()["decision"] == "deny"
     assert (await hasty.journal.permission(request.request_id)).status is PermissionStatus.EXPIRED
 
 
@@ -304,9 +304,9 @@ async def test_a_hook_of_an_ended_run_is_refused(house: House) -> None:
     assert (await house.ask()).status_code == 409
 
 
-@pytest.mark.parametrize("payload", [{}, {"hook_event_name": "Stop"}])
+@pytest.mark.parametrize("payload", [{}, {"hook_event_name": "Stop"}, {"tool_name": "Bash", "tool_input": "ls"}])
 async def test_a_hook_that_asks_nothing_is_refused(house: House, payload: dict[str, object]) -> None:
     await house.agent()
     response = await house.ask(payload)
-    assert response.status_code == 422 and "no PermissionRequest" in response.json()["detail"]
+    assert response.status_code == 422 and "The body is not a permission request of claude" in response.json()["detail"]
     assert await house.journal.permissions(open_only=False) == []
