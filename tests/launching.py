@@ -178,6 +178,14 @@ async def launchers(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that belongs to no run, in a session of its own."""
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
     directory = tmp_path / "small"

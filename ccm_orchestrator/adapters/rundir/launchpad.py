@@ -60,11 +60,11 @@ class RunDirectories:
     async def prepare(self, run_id: str, term: int, launch: Launch) -> Sequence[str]:
         """Raises: StoreUnavailable (the directory cannot be written), WrongStatus (the run was started before)."""
         directory = self.directory(run_id)
-        if ticket.read(directory) is Ticket.REDEEMED:
-            raise WrongStatus(f"Run {run_id} was started before; every try needs a run of its own.")
         with _writing(directory):
-            for path in (directory, self.spool_directory(run_id)):
+            for path in (self._layout.runs, self._layout.spools, directory, self.spool_directory(run_id)):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if ticket.read(directory) is Ticket.REDEEMED:
+                raise WrongStatus(f"Run {run_id} was started before; every try needs a run of its own.")
             for name, content in launch.files.items():
                 _write(directory / name, content)
             _write(directory / LAUNCH, self._describe(run_id, launch))
