@@ -26,16 +26,15 @@ _USAGE_LIMIT = re.compile(
 )
 _OVERLOADED = re.compile(r"\b529\b|\boverloaded\b", re.IGNORECASE)
 _UNREACHABLE = re.compile(r"ECONN|ConnectionRefused|unable to connect|stopped arriving", re.IGNORECASE)
-_BAD_REQUEST = re.compile(r"\bAPI Error: 4\d\d\b")
+_TOLD_STATUS = re.compile(r"\bAPI Error: (\d{3})\b")
 _PATTERNS = (
     (_USAGE_LIMIT, FailureKind.USAGE_LIMIT),
-    (re.compile(r"/login\b|\bAPI Error: 40[13]\b", re.IGNORECASE), FailureKind.AUTHENTICATION),
+    (re.compile(r"/login\b", re.IGNORECASE), FailureKind.AUTHENTICATION),
     (re.compile(r"credit balance", re.IGNORECASE), FailureKind.BILLING),
     (re.compile(r"selected model", re.IGNORECASE), FailureKind.MODEL_NOT_FOUND),
     (re.compile(r"\(429\)|\b429\b", re.IGNORECASE), FailureKind.RATE_LIMIT),
     (_OVERLOADED, FailureKind.OVERLOADED),
     (re.compile(r"too long|too large|context limit", re.IGNORECASE), FailureKind.INVALID_REQUEST),
-    (_BAD_REQUEST, FailureKind.INVALID_REQUEST),
 )
 _STATUSES = {
     401: FailureKind.AUTHENTICATION,
@@ -64,7 +63,10 @@ def failure_kind(error: str, message: str) -> FailureKind:
 
 
 def failure_in_text(message: str) -> FailureKind:
-    """From a rendered error alone."""
+    """From a rendered error alone. What the server said may mention anything, so its status counts first."""
+    told = _TOLD_STATUS.search(message)
+    if told:
+        return _of_status(int(told[1]))
     return next((kind for pattern, kind in _PATTERNS if pattern.search(message)), FailureKind.API_ERROR)
 
 
@@ -72,8 +74,12 @@ def failure_of_status(status: int | None, message: str) -> FailureKind:
     """From an HTTP status and the message beside it."""
     if status == 429 and _USAGE_LIMIT.search(message):
         return FailureKind.USAGE_LIMIT
-    known = _STATUSES.get(status or 0)
-    return known or failure_in_text(message)
+    return failure_in_text(message) if status is None else _of_status(status)
+
+
+def _of_status(status: int) -> FailureKind:
+    bad_request = FailureKind.INVALID_REQUEST if 400 <= status < 500 else FailureKind.API_ERROR
+    return _STATUSES.get(status, bad_request)
 
 
 def resets_at(message: str, now: datetime) -> float | None:

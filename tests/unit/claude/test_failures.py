@@ -39,6 +39,7 @@ NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
         ("invalid_request", "Prompt is too long", FailureKind.INVALID_REQUEST),
         ("model_not_found", "There's an issue with the selected model (x).", FailureKind.MODEL_NOT_FOUND),
         ("unknown", "API Error: 400 bad", FailureKind.INVALID_REQUEST),
+        ("unknown", "API Error: 400 no such thing as error-429, usage limit, /login", FailureKind.INVALID_REQUEST),
         ("something_new", "Nobody knows", FailureKind.API_ERROR),
     ],
 )
