@@ -17,6 +17,9 @@ from ccm_orchestrator.errors import Fenced, WrongStatus
 MAX_FENCES = 20
 """Claims without an outcome, since a person last sent the task on, after which it waits for a person."""
 
+UNBEGUN = frozenset({TaskStatus.CLAIMED, TaskStatus.ORPHANED})
+"""Statuses in which the repetition of a claim may still return the task, unless its run was begun or adopted."""
+
 
 class ReleaseKind(StrEnum):
     VOLUNTARY = "voluntary"

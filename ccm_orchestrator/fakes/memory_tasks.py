@@ -111,9 +111,7 @@ class MemoryTaskStore:
 
     async def begin(self, key: LeaseKey, run_id: str) -> Task:
         with self._lock:
-            task = self._save(leasing.begun(self._fenced(key), run_id, self._clock.now()), wake=False)
-            self._settle(key.task_id)
-            return task
+            return self._save(leasing.begun(self._fenced(key), run_id, self._clock.now()), wake=False)
 
     async def mark(self, key: LeaseKey, status: TaskStatus) -> Task:
         with self._lock:
@@ -163,7 +161,10 @@ class MemoryTaskStore:
     async def adopt(self, key: LeaseKey, system_id: str, boot_id: str, lease_s: float) -> LeaseAnswer:
         with self._lock:
             self._heartbeat(system_id, boot_id)
-            return self._lease_again(key, leasing.lease_for(system_id, boot_id, lease_s, self._clock.now()))
+            answer = self._lease_again(key, leasing.lease_for(system_id, boot_id, lease_s, self._clock.now()))
+            if answer is not LeaseAnswer.FENCED:
+                self._settle(key.task_id)
+            return answer
 
     async def late_results(self, task_id: str) -> Sequence[tuple[int, TaskResult]]:
         with self._lock:
@@ -207,7 +208,7 @@ class MemoryTaskStore:
             self._systems[system_id] = replace(self._heartbeat(system_id, None), draining=draining)
 
     def _save(self, task: Task, wake: bool = True) -> Task:
-        if not task.status.leased:
+        if task.status not in leasing.UNBEGUN:
             self._settle(task.task_id)
         self._tasks[task.task_id] = task
         self._changes += wake

@@ -50,7 +50,8 @@ class TaskQuery:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """Idempotent by `request_id`: repeating it returns the same rows with the same fences while they are claimed."""
+    """Idempotent by `request_id`: repeating it returns those of its tasks, with their fences, whose runs have not begun
+    and were not adopted; their lease is then that of the repetition, `boot_id` included."""
 
     request_id: str
     system_id: str

@@ -53,6 +53,16 @@ class TestClaiming:
         await queue.store.release(other.key, GIVEN_BACK)
         assert await queue.claim(2, request="r1") == []
 
+    @pytest.mark.parametrize("way", ["mark", "adopt"])
+    async def test_a_repeated_request_leaves_out_what_is_known_to_run(self, queue: Queue, way: str) -> None:
+        await queue.add()
+        (task,) = await queue.claim(request="r1")
+        if way == "mark":
+            await queue.store.mark(task.key, TaskStatus.RUNNING)
+        else:
+            await queue.store.adopt(task.key, "here", "boot2", LEASE_S)
+        assert await queue.claim(request="r1") == []
+
     async def test_a_repeated_request_brings_back_a_claim_that_ran_out(self, queue: Queue) -> None:
         await queue.add()
         (task,) = await queue.claim(request="r1")

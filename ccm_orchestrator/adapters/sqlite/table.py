@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from ccm_orchestrator.adapters.sqlite.rows import columns, read_task
 from ccm_orchestrator.domain import leasing, refusals
+from ccm_orchestrator.domain.leasing import UNBEGUN
 from ccm_orchestrator.domain.task import LeaseKey, Task
 
 LEASED = "status IN ('claimed', 'running', 'waiting', 'orphaned')"
@@ -55,7 +56,7 @@ def update(connection: sqlite3.Connection, old: Task, new: Task) -> Task:
     """Writes only what differs: a column that could not be read stays as it was written."""
     before, after = columns(old), columns(new)
     changes = {name: value for name, value in after.items() if value != before[name]}
-    if not new.status.leased:
+    if new.status not in UNBEGUN:
         changes["claim_request"] = None
     if changes:
         settings = ", ".join(f"{name} = :{name}" for name in changes)

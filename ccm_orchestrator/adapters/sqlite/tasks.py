@@ -85,12 +85,7 @@ class SqliteTaskStore:
         return await self._database.write(work)
 
     async def begin(self, key: LeaseKey, run_id: str) -> Task:
-        def work(connection: sqlite3.Connection) -> Task:
-            table.set_claim_request(connection, key.task_id, None)
-            task = table.get_fenced(connection, key)
-            return table.update(connection, task, leasing.begun(task, run_id, self._clock.now()))
-
-        return await self._database.write(work)
+        return await self._change_fenced(key, lambda task: leasing.begun(task, run_id, self._clock.now()))
 
     async def mark(self, key: LeaseKey, status: TaskStatus) -> Task:
         return await self._change_fenced(key, lambda task: leasing.marked(task, status, self._clock.now()))
@@ -130,6 +125,7 @@ class SqliteTaskStore:
                 return LeaseAnswer.FENCED
             lease = leasing.lease_for(system_id, boot_id, lease_s, now)
             table.update(connection, task, leasing.renewed(task, lease, now))
+            table.set_claim_request(connection, key.task_id, None)
             return _answer(task, draining=False)
 
         return await self._database.write(work)
