@@ -39,6 +39,22 @@ async def shown(terminal: Terminal, window: WindowRef, text: str) -> None:
     await until(contains, f"{text!r} on the screen of {window.window_id}")
 
 
+async def ended(*processes: psutil.Process) -> None:
+    """Waits until none of them runs; whether somebody has reaped them is not our affair."""
+
+    async def all_have() -> bool:
+        return not any(map(_runs, processes))
+
+    await until(all_have, f"the end of {processes}")
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def new_run_id() -> str:
     return uuid.uuid4().hex
 
@@ -81,7 +97,10 @@ class Tmux:
         for terminal in self.terminals:
             await terminal.stop()
         with suppress(AssertionError):
+            pids = [int(pid) for pid in self.ask("list-panes", "-a", "-F", "#{pane_pid}\n#{pid}").split()]
+            processes = [psutil.Process(pid) for pid in set(pids) if psutil.pid_exists(pid)]
             self.ask("kill-server")
+            await ended(*processes)
         shutil.rmtree(self.directory)
 
 

@@ -11,7 +11,7 @@ from ccm_orchestrator.domain.run import WindowRef
 from ccm_orchestrator.errors import TerminalError, TerminalUnavailable, WindowGone
 from ccm_orchestrator.fakes.terminal import FakeTerminal, FakeWindow
 from ccm_orchestrator.ports.terminal import Key, Terminal, WindowInfo
-from tests.terminals import Tmux, new_run_id, shown, until
+from tests.terminals import Tmux, ended, new_run_id, shown, until
 
 ECHO = ("/bin/sh", "-c", "stty -icanon -echo; echo READY; exec cat")
 """Says that it is there, and shows what is typed."""
@@ -67,7 +67,7 @@ class TmuxStage:
     async def lose_server(self) -> None:
         server = self.tmux.server()
         server.kill()
-        server.wait(10)
+        await ended(server)
 
     async def open_by_person(self) -> WindowRef:
         identity = self.tmux.ask("new-window", "-d", "-P", "-F", "#{pid} #{start_time} #{window_id}", "-n", "notes")

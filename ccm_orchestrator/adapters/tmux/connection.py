@@ -21,12 +21,13 @@ from pathlib import Path
 from ccm_orchestrator.adapters.tmux import tether
 from ccm_orchestrator.adapters.tmux.commands import IDENTITY, Answer, NotConnected, Reply, Request, Server
 from ccm_orchestrator.adapters.tmux.names import command_line
-from ccm_orchestrator.adapters.tmux.server import CLIENT_FLAGS, Address
+from ccm_orchestrator.adapters.tmux.server import CLIENT_FLAGS, Address, run_tmux
 from ccm_orchestrator.adapters.tmux.wire import attach_result, before_fence, complaint, read_reply
 from ccm_orchestrator.errors import TerminalError, TerminalUnavailable
 
 _READ_BYTES = 1 << 16
 _CLOSE_TIMEOUT_S = 5.0
+"""On top of the time that a command may take."""
 
 
 class Ended(TerminalUnavailable):
@@ -98,7 +99,7 @@ class Connection:
         with self._lock:
             self._closing = True
             self._wake()
-        self._thread.join(_CLOSE_TIMEOUT_S)
+        self._thread.join(self._timeout_s + _CLOSE_TIMEOUT_S)
 
     def _enqueue(self, requests: Sequence[Request], batch: _Batch | None) -> None:
         deadline = time.monotonic() + self._timeout_s
@@ -116,6 +117,7 @@ class Connection:
     def _run(self) -> None:
         reason: TerminalError = TerminalUnavailable("the connection to tmux was closed")
         try:
+            self._probe()
             self._process = self._start_process()
             atexit.register(self._process.kill)
             self._serve(self._process)
@@ -125,6 +127,20 @@ class Connection:
             reason = TerminalUnavailable(f"the tmux client failed: {error}")
         finally:
             self._end(reason)
+
+    def _probe(self) -> None:
+        """Makes sure that the server answers before a control client goes to it.
+
+        Problem: tmux 3.3a dies of a null pointer, and all agents with it, when it wakes up from a hang and finds the
+        requests of three or more control clients that were killed while they waited to attach.
+        What we do: a plain client asks first; killing those was harmless in every trial.
+        To be removed when no supported tmux does that.
+        """
+        session = f"={self._address.session}"
+        probe = run_tmux(self._address, ["has-session", "-t", session], self._timeout_s)
+        if probe.returncode:
+            said = probe.stderr.decode(errors="replace").strip()
+            raise NotConnected(f"tmux (socket {self._address.socket}) cannot be reached: {said}")
 
     def _start_process(self) -> subprocess.Popen[bytes]:
         client = self._address.argv("-C", "attach-session", "-t", f"={self._address.session}", "-f", CLIENT_FLAGS)

@@ -6,10 +6,10 @@ import asyncio
 import secrets
 from collections.abc import Iterator, Sequence
 
-from ccm_orchestrator.adapters.tmux.commands import IDENTITY, Answer, Reply, Request, Server
+from ccm_orchestrator.adapters.tmux.commands import IDENTITY, Answer, NotConnected, Reply, Request, Server
 from ccm_orchestrator.adapters.tmux.control import COMMAND_TIMEOUT_S
 from ccm_orchestrator.adapters.tmux.names import exec_arguments
-from ccm_orchestrator.adapters.tmux.server import Address, run_tmux
+from ccm_orchestrator.adapters.tmux.server import Address, run_tmux, session_is_missing
 from ccm_orchestrator.errors import TerminalUnavailable
 
 BATCH_BYTES = 12_000
@@ -46,6 +46,8 @@ class ExecClient:
         done = run_tmux(self._address, arguments, self._timeout_s)
         said = done.stderr.decode(errors="replace").strip()
         identity, *outputs = done.stdout.decode(errors="replace").split(secret + "\n")
+        if not outputs and session_is_missing(said):
+            raise NotConnected(f"tmux (socket {self._address.socket}) has no session: {said}")
         if not outputs:
             raise TerminalUnavailable(f"tmux did not answer: {said or 'it said nothing'}")
         replies = [Reply(True, output.removesuffix("\n")) for output in outputs[:-1]]

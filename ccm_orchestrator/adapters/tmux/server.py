@@ -108,6 +108,11 @@ def run_tmux(address: Address, arguments: Sequence[str], timeout_s: float) -> su
     return done
 
 
+def session_is_missing(message: str) -> bool:
+    """A server without any session speaks of targets, in one wording or another."""
+    return any(words in message for words in ("can't find session", "no current target", "no sessions"))
+
+
 def kill_left_over_clients(address: Address, timeout_s: float, own_pid: int | None = None) -> list[int]:
     """Ends control clients that an earlier daemon left behind; returns their pids.
 

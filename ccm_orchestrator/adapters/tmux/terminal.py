@@ -92,7 +92,7 @@ class TmuxTerminal:
             ("rename-window", "-t", target, name),
         ]
         answer = await self._run(request)
-        if not answer.replies[0].ok and answer.replies[0].text.startswith("can't find session"):
+        if not answer.replies[0].ok and tmux_server.session_is_missing(answer.replies[0].text):
             await asyncio.to_thread(tmux_server.ensure_session, self._known_address(), self._timeout_s)
             answer = await self._run(request)
         window_id, _, pane_id = self._output(answer.replies[0]).partition("\t")
@@ -210,7 +210,7 @@ class TmuxTerminal:
         try:
             return await client.run(*requests)
         except NotConnected as error:
-            if "can't find session" not in error.message:
+            if not tmux_server.session_is_missing(error.message):
                 raise
         # Somebody closed the session's last window while the server lives on; nothing was sent.
         await asyncio.to_thread(tmux_server.ensure_session, address, self._timeout_s)
