@@ -12,7 +12,7 @@ setup: ## virtual environment in .venv, missing system tools (asks first)
 
 demo: ## run the main job once, with a scripted model: no login, no internet
 	@scripts/setup claude
-	@PATH="$$(scripts/claude-path)" $(PYTHON) -m ccm_orchestrator.cli demo
+	@PATH="$$(scripts/claude-path)" $(PYTHON) -m ccm_orchestrator demo
 
 test: ## everything: set up, check, test
 	@scripts/setup claude test-claudes
@@ -31,13 +31,13 @@ accuracy: ## how often agent states are read right, per Claude Code version
 	@scripts/setup
 	@$(PYTHON) -m benchmarks.accuracy
 
-openapi: ## write openapi.json anew
+openapi: ## write docs/openapi.json anew
 	@scripts/setup
-	@$(PYTHON) -m scripts.generate openapi
+	@scripts/update-openapi
 
 docs: ## write the generated pages of docs/ anew
 	@scripts/setup
-	@$(PYTHON) -m scripts.generate docs
+	@scripts/update-docs
 
 clean: ## remove what was built here; downloaded agents in .cache stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist benchmarks/out

@@ -1,0 +1,186 @@
+"""Parts of pages that are written by the program itself: `make docs` writes them anew, a test compares them.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`; the prose around it is written by people.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import typer.main
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ccm_orchestrator.cli.app import EPILOG, app
+from ccm_orchestrator.settings.model import ENV_DELIMITER, ENV_PREFIX, Settings
+from ccm_orchestrator.settings.problems import ANY_NAME, every_key, expected, fields_of, nested_model
+from ccm_orchestrator.settings.profiles import ProjectProfileTable
+from tests.docs.source import CHECKOUT
+
+PROGRAM = "ccm-orchestrator"
+
+
+class Parameter(Protocol):
+    """What is used of an argument or an option."""
+
+    name: str
+    opts: list[str]
+    secondary_opts: list[str]
+    required: bool
+    default: Any
+    metavar: str | None
+    help: str | None
+    hidden: bool
+    envvar: str | list[str] | None
+
+
+class Command(Protocol):
+    help: str | None
+    params: list[Parameter]
+    hidden: bool
+
+
+def settings_part() -> str:
+    """A table for each table of the file."""
+    parts = []
+    for table, keys in groupby(every_key(Settings), lambda entry: entry[0].rpartition(".")[0]):
+        title = f"`[{table}]`" if table else "At the top of the file"
+        parts.append(f"### {title}\n\n{_about(table)}{_settings_table(list(keys))}")
+    return "\n\n".join(parts)
+
+
+def _about(table: str) -> str:
+    fields = dict(fields_of(Settings))
+    name = table.partition(".")[0]
+    nested = nested_model(fields[name]) if name else None
+    return f"{_first_line(nested[0])}\n\n" if nested else ""
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]
+
+
+def _settings_table(keys: list[tuple[str, FieldInfo]]) -> str:
+    rows = ["| Key | Default | What it is |", "| --- | --- | --- |"]
+    for key, info in keys:
+        name = key.rpartition(".")[2]
+        variable = "" if ANY_NAME in key else f"<br>`{variable_of(key)}`"
+        rows.append(
+            f"| `{name}`{variable} | {_default(info)} | {_cell(info.description or '')} Expects {expected(info)}. |"
+        )
+    return "\n".join(rows)
+
+
+def variable_of(key: str) -> str:
+    """The environment variable of a key: `api.port` → `CCM_API__PORT`."""
+    return ENV_PREFIX + key.replace(".", ENV_DELIMITER).upper()
+
+
+def _default(info: FieldInfo) -> str:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    if "default_text" in extra:
+        return str(extra["default_text"])
+    value = info.get_default(call_default_factory=True)
+    if value is None:
+        return "not set"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"
+
+
+def project_keys_part() -> str:
+    """What a project's own file may set."""
+    keys = [f"`{name}`" for name, _ in every_key(ProjectProfileTable)]
+    return f"{', '.join(keys[:-1])} and {keys[-1]}."
+
+
+def commands_part() -> str:
+    root = typer.main.get_command(app)
+    parts = [_command_section("", root)]
+    parts += [_command_section(name, command) for name, command in _leaves("", root)]
+    return "\n\n".join(parts)
+
+
+def _leaves(path: str, command: Any) -> Iterator[tuple[str, Command]]:
+    """Commands that do something, with the words that call them."""
+    for name, inner in getattr(command, "commands", {}).items():
+        words = f"{path} {name}".strip()
+        if hasattr(inner, "commands"):
+            yield from _leaves(words, inner)
+        elif not inner.hidden:
+            yield words, inner
+
+
+def _command_section(words: str, command: Any) -> str:
+    shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    arguments = [p for p in shown if not p.opts[0].startswith("-")]
+    options = [p for p in shown if p.opts[0].startswith("-")]
+    usage = " ".join([PROGRAM, words or "[OPTIONS] COMMAND", *map(_argument, arguments)])
+    help_text = re.sub(r"^Example: (.+)$", r"Example: `\1`", command.help or "", flags=re.M)
+    title = f"{PROGRAM} {words}".strip()
+    parts = [f"### {title}", f"`{usage}`", help_text.strip()]
+    parts += [_parameters(arguments + options)] if shown else []
+    parts += [] if words else [EPILOG]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _argument(parameter: Parameter) -> str:
+    name = parameter.metavar or parameter.name.upper()
+    return name if parameter.required or name.startswith("[") else f"[{name}]"
+
+
+def _parameters(parameters: list[Parameter]) -> str:
+    rows = ["| | |", "| --- | --- |"]
+    for parameter in parameters:
+        is_option = parameter.opts[0].startswith("-")
+        names = ", ".join(f"`{word}`" for word in (*parameter.opts, *parameter.secondary_opts)) if is_option else ""
+        metavar = f" `{parameter.metavar}`" if is_option and parameter.metavar else ""
+        rows.append(f"| {names or f'`{_argument(parameter)}`'}{metavar} | {_cell(_meaning(parameter))} |")
+    return "\n".join(rows)
+
+
+def _meaning(parameter: Parameter) -> str:
+    notes = []
+    if parameter.default not in (None, False, (), [], ""):
+        default = getattr(parameter.default, "value", parameter.default)
+        notes.append(f"Default: `{default}`.")
+    if parameter.envvar:
+        variables = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar
+        notes.append(f"Environment: {', '.join(f'`{name}`' for name in variables)}.")
+    return " ".join([parameter.help or "", *notes]).strip()
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "docs/configuration.md": {"settings": settings_part, "project keys": project_keys_part},
+    "docs/cli.md": {"commands": commands_part},
+}
+"""Page → part → what it says now."""
+
+
+def renewed(page: str, parts: Mapping[str, Callable[[], str]]) -> str:
+    """The page with its generated parts as they should be. Raises: ValueError when a part has no place in it."""
+    for name, write in parts.items():
+        opening, end = f"<!-- generated: {name} -->", f"<!-- end of {name} -->"
+        before, found, rest = page.partition(opening)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"The page has no part between `{opening}` and `{end}`.")
+        page = f"{before}{opening}\n\n{write()}\n\n{end}{after}"
+    return page
+
+
+def write_pages(root: Path = CHECKOUT) -> None:
+    for name, parts in PARTS.items():
+        path = root / name
+        path.write_text(renewed(path.read_text(), parts))
+
+
+if __name__ == "__main__":
+    write_pages()
