@@ -7,7 +7,7 @@ import queue
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,7 +143,8 @@ class Database:
         for _ in range(READERS):
             self._readers.get().close()
         writer, self._writer = self._writer, None
-        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(sqlite3.Error):  # on a full disk the log simply keeps what it holds
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         writer.close()
 
     def _write(self, work: Work[T]) -> T:
