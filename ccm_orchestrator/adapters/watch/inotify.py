@@ -34,7 +34,8 @@ class InotifyWatch:
         self._layout = Layout(state_directory)
         self._runs: set[str] = set()
         self._registries: set[Path] = set()
-        self._session: _Session | None = None
+        self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
+        self._newest: _Session | None = None
 
     async def start(self) -> None:
         """Belongs to the running event loop from now on; what was added before is kept.
@@ -42,37 +43,40 @@ class InotifyWatch:
         The session of an event loop that hangs is left to that loop: closing its descriptor from here could hand the
         number to somebody else while that loop still listens to it.
         """
-        self._session = _Session(self._layout)
+        session = self._newest = self._sessions[asyncio.get_running_loop()] = _Session(self._layout)
         for run_id in self._runs:
-            self._session.add_run(run_id)
+            session.add_run(run_id)
         for directory in self._registries:
-            self._session.add_registry(directory)
+            session.add_registry(directory)
 
     async def stop(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Ends what the running event loop started, and nothing of a newer one."""
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        if session is None:
+            return
+        if session is self._newest:
+            self._newest = None
+        await session.close()
 
     def add_run(self, run_id: str) -> None:
         self._runs.add(run_id)
-        if self._session is not None:
-            self._session.add_run(run_id)
+        if self._newest is not None:
+            self._newest.add_run(run_id)
 
     def forget_run(self, run_id: str) -> None:
         self._runs.discard(run_id)
-        if self._session is not None:
-            self._session.forget_run(run_id)
+        if self._newest is not None:
+            self._newest.forget_run(run_id)
 
     def add_registry(self, directory: Path) -> None:
         if directory not in self._registries:
             self._registries.add(directory)
-            if self._session is not None:
-                self._session.add_registry(directory)
+            if self._newest is not None:
+                self._newest.add_registry(directory)
 
     async def wakeups(self) -> AsyncIterator[Wakeup]:
-        session = self._session
-        assert session is not None, "start() comes first"
-        async for wakeup in session.pending.take():
+        """Of the running event loop's session, so `start` comes first."""
+        async for wakeup in self._sessions[asyncio.get_running_loop()].pending.take():
             yield wakeup
 
 

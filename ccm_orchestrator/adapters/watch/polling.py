@@ -22,17 +22,22 @@ class PollingWatch:
         self._layout = Layout(state_directory)
         self._interval_s = interval_s
         self._runs: dict[str, dict[WakeupKind, Look]] = {}
-        self._registries: dict[Path, Look] = {}
+        self._registries: dict[Path, Look | None] = {}
+        """None: not looked at yet, and whatever is there is told."""
         self._pending = Pending()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Belongs to the running event loop from now on; what was added before is kept."""
         self._pending = Pending()
-        self._task = asyncio.create_task(self._poll())
+        for seen in self._runs.values():
+            seen.clear()
+        self._registries = dict.fromkeys(self._registries)
+        self._tasks[asyncio.get_running_loop()] = asyncio.create_task(self._poll(self._pending))
 
     async def stop(self) -> None:
-        task, self._task = self._task, None
+        """Ends what the running event loop started, and nothing of a newer one."""
+        task = self._tasks.pop(asyncio.get_running_loop(), None)
         if task is not None:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -45,14 +50,14 @@ class PollingWatch:
         self._runs.pop(run_id, None)
 
     def add_registry(self, directory: Path) -> None:
-        self._registries.setdefault(directory, frozenset())
+        self._registries.setdefault(directory, None)
 
     async def wakeups(self) -> AsyncIterator[Wakeup]:
         async for wakeup in self._pending.take():
             yield wakeup
 
-    async def _poll(self) -> None:
-        while True:
+    async def _poll(self, pending: Pending) -> None:
+        while pending is self._pending:
             for run_id, seen in list(self._runs.items()):
                 self._look_at_run(run_id, seen)
             for directory, before in list(self._registries.items()):
@@ -71,7 +76,7 @@ class PollingWatch:
             WakeupKind.STREAM: files - records,
         }
         for kind, look in looks.items():
-            if seen.get(kind, frozenset()) != look:
+            if seen.get(kind) != look:
                 self._pending.add(kind, run_id)
         seen.update(looks)
 
