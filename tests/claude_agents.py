@@ -106,13 +106,28 @@ class Agent:
         return await self._world.terminal.capture(self.window, styled=styled)
 
     async def say(self, text: str) -> None:
-        """Submits a message as the engine does."""
+        """Submits a message as the engine does, with a pause on both sides of a key."""
         for key in self._world.driver.message_keys(text, await self.screen(styled=True)):
             if isinstance(key, Key):
                 await asyncio.sleep(0.15)
                 await self._world.terminal.press(self.window, key)
+                await asyncio.sleep(0.15)
             else:
                 await self._world.terminal.type_text(self.window, key)
+
+    async def press_until(self, key: Key, signals: Collection[Signal]) -> None:
+        """Presses the key until observation tells one of the signals: a very early key is swallowed."""
+
+        async def told() -> bool:
+            await self._world.terminal.press(self.window, key)
+            for _ in range(20):
+                seen = await self._world.driver.observe(await self.trace())
+                if any(item.signal in signals for item in seen):
+                    return True
+                await asyncio.sleep(0.05)
+            return False
+
+        await self.eventually(told, f"{sorted(signals)} after {key}")
 
     async def stop(self) -> None:
         await self._world.launchpad.terminate(self.run.run_id)

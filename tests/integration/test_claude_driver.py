@@ -94,12 +94,13 @@ async def test_a_resumed_run_continues_its_session_and_counts_itself_only(world:
     await first.until(ENDS)
     await first.until_seen(Signal.IDLE)
     await first.stop()
+    earlier = (await first.report()).usage
     second = await world.start("And once more.", resume=first.run)
     await second.until(ENDS)
     await second.until_seen(Signal.IDLE)
     await second.stop()
     assert {reading.session_id for reading in second.readings} == {first.run.session_id}
-    earlier, later = (await first.report()).usage, (await second.report()).usage
+    later = (await second.report()).usage
     assert tokens(earlier) == TOKENS
     assert 0 < later.input_tokens < earlier.input_tokens
     assert later.cost_usd is not None
@@ -215,8 +216,7 @@ async def test_the_terminal_s_own_dialog_is_there_when_nobody_answers(world: Wor
         return seen is not None and (seen.signal, seen.detail) == (Signal.BLOCKED, "permission")
 
     await agent.eventually(on_screen, "dialog on the screen")
-    await asyncio.sleep(1.0)  # a very early key is swallowed
-    await world.terminal.press(agent.window, Key.YES)
+    await agent.press_until(Key.YES, {Signal.BUSY, Signal.IDLE})
     await agent.until(ENDS)
 
 
@@ -241,7 +241,7 @@ async def test_messages_arrive_as_text_and_drafts_stay(world: World) -> None:
         await agent.until_seen(Signal.IDLE)
     prompts = [reading.prompt for reading in agent.readings if reading.prompt]
     assert [message.strip() in prompt for message, prompt in zip(MESSAGES, prompts[1:], strict=True)] == [True] * 8
-    assert not any("draft" in prompt for prompt in prompts)
+    assert not [prompt for prompt in prompts if "draft" in prompt]
     await agent.eventually(drafted, "the draft again")
 
 
@@ -249,8 +249,7 @@ async def test_an_interrupt_is_seen_although_no_hook_tells_it(world: World) -> N
     agent = await world.start("[scenario:slow-tool seconds=50] go", BYPASS)
     await agent.until({Signal.TOOL_STARTED})
     await agent.until_seen(Signal.BUSY)
-    await asyncio.sleep(1.0)  # a very early key is swallowed
-    await world.terminal.press(agent.window, Key.ESCAPE)
+    await agent.press_until(Key.ESCAPE, {Signal.IDLE})
     idle = await agent.until_seen(Signal.IDLE)
     assert idle.source is Source.REGISTRY
     await agent.read()

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from ccm_orchestrator.adapters.claude import hooks, messages, permissions, screen
 from ccm_orchestrator.adapters.claude.argv import launch_of
 from ccm_orchestrator.adapters.claude.environment import agent_environment
+from ccm_orchestrator.adapters.claude.hooks import read_hook
+from ccm_orchestrator.adapters.claude.messages import message_keys
 from ccm_orchestrator.adapters.claude.observation import observe
 from ccm_orchestrator.adapters.claude.paths import config_paths, launched_paths
+from ccm_orchestrator.adapters.claude.permissions import permission_answer, read_permission
 from ccm_orchestrator.adapters.claude.readiness import Projects, Readiness
 from ccm_orchestrator.adapters.claude.reporting import report
+from ccm_orchestrator.adapters.claude.screen import read_screen
 from ccm_orchestrator.domain.agent import Evidence
 from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
 from ccm_orchestrator.domain.events import HookRecord
@@ -61,22 +64,22 @@ class ClaudeDriver:
         return self._paths.sessions
 
     def read_hook(self, record: HookRecord, task_id: str) -> Reading:
-        return hooks.read_hook(record, task_id)
+        return read_hook(record, task_id)
 
     async def observe(self, trace: SessionTrace) -> Sequence[Evidence]:
         return await asyncio.to_thread(observe, trace, launched_paths(trace.run_directory, self._paths))
 
-    def read_screen(self, screen_text: str, at: datetime, run_id: str) -> Evidence | None:
-        return screen.read_screen(screen_text, at)
+    def read_screen(self, screen: str, at: datetime, run_id: str) -> Evidence | None:
+        return read_screen(screen, at)
 
-    def message_keys(self, text: str, screen_text: str) -> Sequence[str | Key]:
-        return messages.message_keys(text, screen_text)
+    def message_keys(self, text: str, screen: str) -> Sequence[str | Key]:
+        return message_keys(text, screen)
 
     def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
-        return permissions.permission_answer(request, verdict)
+        return permission_answer(request, verdict)
 
     def read_permission(self, payload: Mapping[str, object]) -> AskedPermission:
-        return permissions.read_permission(payload)
+        return read_permission(payload)
 
     async def report(self, trace: SessionTrace, readings: Sequence[Reading]) -> Report:
         paths = launched_paths(trace.run_directory, self._paths)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ccm_orchestrator.adapters.claude.payload import Json, parse_object
 
-TAIL_BYTES = 32 * 1024
-"""Read again and again while an agent works, so no more than the newest few records."""
+TAIL_BYTES = 192 * 1024
+"""Enough for the newest few records; an attachment alone may take 64 kB."""
 
 
-def tail(path: Path, limit_bytes: int = TAIL_BYTES) -> Sequence[Json]:
-    """The last complete records, oldest first; at least one if there is one, however long it is."""
+def tail_lines(path: Path, limit_bytes: int = TAIL_BYTES) -> Sequence[bytes]:
+    """The last complete lines, oldest first; at least one if there is one, however long it is."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -22,10 +22,15 @@ def tail(path: Path, limit_bytes: int = TAIL_BYTES) -> Sequence[Json]:
                 lines = file.read(size - start).split(b"\n")[:-1]  # the last piece is not complete yet, or empty
                 whole = lines if start == 0 else lines[1:]
                 if whole or start == 0:
-                    return _records(whole)
+                    return whole
                 limit_bytes *= 4
     except OSError:
         return ()
+
+
+def tail(path: Path) -> Sequence[Json]:
+    """The last complete records, oldest first."""
+    return [record for line in tail_lines(path) if (record := parse_object(line)) is not None]
 
 
 def every(path: Path) -> Iterator[Json]:
@@ -38,7 +43,3 @@ def every(path: Path) -> Iterator[Json]:
                     yield record
     except OSError:
         return
-
-
-def _records(lines: Sequence[bytes]) -> Sequence[Json]:
-    return [record for line in lines if (record := parse_object(line)) is not None]

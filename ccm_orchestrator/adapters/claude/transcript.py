@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ccm_orchestrator.adapters.claude.jsonl import every, tail
-from ccm_orchestrator.adapters.claude.payload import Json, table, tables, text, whole
+from ccm_orchestrator.adapters.claude.jsonl import every, tail_lines
+from ccm_orchestrator.adapters.claude.payload import Json, parse_object, table, tables, text, whole
 from ccm_orchestrator.domain.agent import Evidence, Signal, Source
 from ccm_orchestrator.domain.result import Usage
 
@@ -16,18 +16,18 @@ TOLD_TOOLS = 10
 
 
 def read_transcript(path: Path) -> Sequence[Evidence]:
-    """The newest record as a sign of life, and the tools that have their results: a denied call has no hook."""
-    newest: datetime | None = None
-    finished: dict[str, datetime] = {}
-    for record in tail(path):
-        at = _time(record)
-        if at is None:
-            continue
-        newest = at
-        if record.get("type") == "user":
-            finished.update({use: at for use in _results(record)})
+    """The newest record as a sign of life, and the tools that have their results: a denied call has no hook.
+
+    Read again and again while an agent works, so only the lines that matter are parsed.
+    """
+    lines = tail_lines(path)
+    newest = next((at for line in reversed(lines) if (at := _time_of(line)) is not None), None)
     if newest is None:
         return ()
+    told = [record for line in lines if b'"tool_result"' in line and (record := parse_object(line)) is not None]
+    finished = {
+        use: _time(record) or newest for record in told if record.get("type") == "user" for use in _uses(record)
+    }
     ended = [
         Evidence(Source.TRANSCRIPT, Signal.TOOL_FINISHED, at, data={"tool_use_id": use})
         for use, at in list(finished.items())[-TOLD_TOOLS:]
@@ -76,7 +76,8 @@ def _usages(path: Path, since: datetime) -> Iterator[tuple[str, Json]]:
             yield text(message, "id") or text(record, "uuid"), usage
 
 
-def _results(record: Json) -> Sequence[str]:
+def _uses(record: Json) -> Sequence[str]:
+    """Of the tools that have their results in this record."""
     blocks = tables(table(record, "message"), "content")
     return [text(block, "tool_use_id") for block in blocks if block.get("type") == "tool_result"]
 
@@ -84,6 +85,11 @@ def _results(record: Json) -> Sequence[str]:
 def _is_since(record: Json, since: datetime) -> bool:
     at = _time(record)
     return at is not None and at >= since
+
+
+def _time_of(line: bytes) -> datetime | None:
+    record = parse_object(line) if b'"timestamp"' in line else None
+    return None if record is None else _time(record)
 
 
 def _time(record: Json) -> datetime | None:
