@@ -153,6 +153,7 @@ class Daemon:
         self._secrets = load_local_secrets(settings.state_directory)
         self._server = self._build_server(self._secrets)
         await self._server.start()
+        settings.url_file.write_text(f"{settings.api_url}\n", encoding="utf-8")
         self._watchdog.start()
         await self._report_damage(report)
         await self._ready.wait()
@@ -189,7 +190,7 @@ class Daemon:
                 store=self._stores.tasks,
                 journal=self._stores.journal,
                 bus=self._bus,
-                terminal=build_terminal(settings),
+                terminal=self._terminal,
                 launchpad=build_launchpad(self.settings),
                 watch=FileWatch(settings.state_directory),
                 drivers=self._drivers,

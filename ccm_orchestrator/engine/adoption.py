@@ -41,13 +41,15 @@ class Adopted:
 async def adopt_all(parts: Parts, term: int, roster: Roster, intake: Intake, leases: Leases) -> Adopted:
     """Idempotent. Raises: StoreUnavailable, StaleTerm."""
     windows = await _windows(parts)
+    died = not await _stopped_in_order(parts)
     views = {run.run_id: run for run in await parts.journal.runs(RunQuery(open_only=True, limit=ALL_RUNS))}
     known = await parts.journal.views(list(views))
     decisions: dict[str, Adoption] = {}
     for run in views.values():
         if roster.get(run.run_id) is not None:
             continue
-        decisions[run.name] = await _adopt(parts, term, run, known.get(run.run_id), windows, roster, intake, leases)
+        view = known.get(run.run_id)
+        decisions[run.name] = await _adopt(parts, term, run, view, windows, roster, intake, leases, died)
     await _report_strays(parts, windows or [], frozenset(views))
     return Adopted(decisions)
 
@@ -61,6 +63,12 @@ async def _windows(parts: Parts) -> list[WindowInfo] | None:
         return None
 
 
+async def _stopped_in_order(parts: Parts) -> bool:
+    """The last thing that the earlier daemon said was goodbye."""
+    last = await parts.bus.log.last_seq()
+    return any(s.event.kind is EventKind.DAEMON_STOPPED for s in await parts.bus.log.read(last - 1, 1))
+
+
 async def _adopt(
     parts: Parts,
     term: int,
@@ -70,6 +78,7 @@ async def _adopt(
     roster: Roster,
     intake: Intake,
     leases: Leases,
+    died: bool,
 ) -> Adoption:
     trace = await _trace(parts, run)
     decision = reconcile(
@@ -79,7 +88,7 @@ async def _adopt(
         started=trace.ticket is Ticket.REDEEMED or trace.agent is not None,
         terminal_answers=windows is not None,
     )
-    live = await _live(parts, term, run, view, windows or [])
+    live = await _live(parts, term, run, view, windows or [], died)
     ending = await _ending(live, decision, leases)
     parts.watch.add_run(run.run_id)
     intake.mark(run.run_id)
@@ -97,7 +106,9 @@ async def _trace(parts: Parts, run: Run) -> RunTrace:
     return await parts.launchpad.trace(run.run_id)
 
 
-async def _live(parts: Parts, term: int, run: Run, view: AgentView | None, windows: list[WindowInfo]) -> LiveRun:
+async def _live(
+    parts: Parts, term: int, run: Run, view: AgentView | None, windows: list[WindowInfo], died: bool
+) -> LiveRun:
     task = await parts.store.get(run.task_id)
     profile = parts.profiles.get(run.profile) or Profile(run.profile, driver=run.driver, mode=run.mode)
     start = view or first_view(parts.clock.now(), AgentState.UNKNOWN)
@@ -106,7 +117,7 @@ async def _live(parts: Parts, term: int, run: Run, view: AgentView | None, windo
     if registry is not None:
         parts.watch.add_registry(registry)
     window = next((info.ref for info in windows if info.run_id == run.run_id), run.window)
-    deaths = run.daemon_deaths + (1 if _died_at_start(parts, run) else 0)
+    deaths = run.daemon_deaths + (1 if died and _died_at_start(parts, run) else 0)
     await live.save(term=term, window=window, daemon_deaths=deaths)
     return live
 

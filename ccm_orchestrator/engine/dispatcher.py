@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from dataclasses import replace
 
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.supervision import after_failure
-from ccm_orchestrator.domain.task import Task
+from ccm_orchestrator.domain.task import Task, TaskStatus
 from ccm_orchestrator.engine.failpoints import CLAIM_ANSWERED, CLAIM_REMEMBERED
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
@@ -19,7 +20,7 @@ from ccm_orchestrator.engine.run import carry_out
 from ccm_orchestrator.engine.spawn import CannotSpawn, intend
 from ccm_orchestrator.errors import Fenced, StoreUnavailable
 from ccm_orchestrator.ports.journal import RunQuery
-from ccm_orchestrator.ports.tasks import ClaimRequest, Release, ReleaseKind
+from ccm_orchestrator.ports.tasks import ClaimRequest, LeaseAnswer, Release, ReleaseKind
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +45,9 @@ class Dispatcher:
         self._room.set()
 
     async def recover_claims(self) -> None:
-        """Claims of an earlier daemon that were never answered are repeated: the same rows come back."""
+        """Claims of an earlier daemon that were never answered are repeated: the same rows come back, to be adopted."""
         for request in await self._parts.journal.open_claims():
-            await self._claim(request)
+            await self._claim(replace(request, boot_id=self._parts.boot_id), adopt=True)
 
     async def run(self) -> None:
         while True:
@@ -66,21 +67,31 @@ class Dispatcher:
             return False
         for request in await self._parts.journal.open_claims():
             return bool(await self._claim(request))
+        if not (await self._parts.store.counts()).get(TaskStatus.QUEUED):
+            return False
         limits = self._parts.limits
         request = ClaimRequest(secrets.token_hex(16), self._parts.system_id, self._parts.boot_id, room, limits.lease_s)
         await self._parts.journal.remember_claim(request)
         self._parts.reach(CLAIM_REMEMBERED)
         return bool(await self._claim(request))
 
-    async def _claim(self, request: ClaimRequest) -> int:
+    async def _claim(self, request: ClaimRequest, adopt: bool = False) -> int:
         asked_at_s = self._parts.clock.uptime_s()
         tasks = await self._parts.store.claim(request)
         self._parts.reach(CLAIM_ANSWERED)
         for task in tasks:
+            if adopt and not await self._adopt(task):
+                continue
             self._leases.grant(task.key, asked_at_s)
             await self._start(task)
         await self._parts.journal.settle_claim(request.request_id)
         return len(tasks)
+
+    async def _adopt(self, task: Task) -> bool:
+        """The claim may still carry the boot id of the daemon that asked for it first."""
+        parts = self._parts
+        answer = await parts.store.adopt(task.key, parts.system_id, parts.boot_id, parts.limits.lease_s)
+        return answer is not LeaseAnswer.FENCED
 
     async def _start(self, task: Task) -> None:
         """A claim whose answer came twice is started once: the journal knows its fence."""

@@ -78,7 +78,6 @@ class Orchestrator:
             await asyncio.gather(*tasks, stop, return_exceptions=True)
             await self._roster.stop()
             await self._parts.watch.stop()
-            await self._parts.terminal.stop()
 
     # --- called from other threads ---
 

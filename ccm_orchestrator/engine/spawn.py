@@ -6,18 +6,26 @@ import asyncio
 import logging
 import secrets
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.result import FailureKind
-from ccm_orchestrator.domain.run import Run, RunState
+from ccm_orchestrator.domain.run import Run, RunState, WindowRef
 from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.failpoints import SPAWN_INTENDED, SPAWN_LAUNCHED, SPAWN_OPENED, SPAWN_PREPARED
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
-from ccm_orchestrator.errors import DriverError, InputError, StoreUnavailable, TerminalError, TmuxMissing
+from ccm_orchestrator.errors import (
+    DriverError,
+    InputError,
+    StoreUnavailable,
+    TerminalError,
+    TerminalUnavailable,
+    TmuxMissing,
+)
 from ccm_orchestrator.ports.agents import AgentDriver, LaunchOrder
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.launching import Launch
@@ -108,11 +116,23 @@ async def _launch(live: LiveRun) -> None:
         parts.watch.add_registry(registry)
     live.check_term()
     base_commit = asyncio.ensure_future(parts.workspace.base_commit(run.cwd))
-    window = await parts.terminal.open_window(run.run_id, argv)
+    window = await _open(live, argv)
     parts.reach(SPAWN_OPENED)
     await live.save(state=RunState.LAUNCHED, window=window, base_commit=await base_commit)
     parts.reach(SPAWN_LAUNCHED)
     await live.publish(EventKind.AGENT_STATE, state=live.tracker.view.state, agent=run.name)
+
+
+async def _open(live: LiveRun, argv: Sequence[str]) -> WindowRef:
+    """A tmux that was not there, or died since, is started. Opening twice starts one agent: there is one ticket."""
+    terminal, run_id = live.parts.terminal, live.run.run_id
+    try:
+        return await terminal.open_window(run_id, argv)
+    except TerminalUnavailable as error:
+        log.warning("starting tmux anew: %s", error.message)
+        await terminal.start()
+        live.check_term()
+        return await terminal.open_window(run_id, argv)
 
 
 async def _prepare(live: LiveRun) -> Launch:

@@ -75,7 +75,8 @@ class OrchestratorThread:
         """False when it did not end in time; as a daemon thread it ends with the process."""
         if self._orchestrator is not None:
             self._orchestrator.stop()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
 
