@@ -92,7 +92,7 @@ def _hold(
     if candidate.project not in projects:
         return Hold(
             HoldReason.INVALID,
-            f"There is no project named {candidate.project!r}: add it with `ccm-orchestrator project add PATH`, "
+            f"There is no project named {candidate.project[:100]!r}: add it with `ccm-orchestrator project add PATH`, "
             f"then `ccm-orchestrator task release {candidate.task_id}`.",
         )
     if candidate.task_id in circular:
@@ -102,7 +102,9 @@ def _hold(
     for other in candidate.after:
         status = dependencies.get(other)
         if status is None:
-            return Hold(HoldReason.INVALID, f"It waits for task {other!r}, which does not exist: mend its `after`.")
+            return Hold(
+                HoldReason.INVALID, f"It waits for task {other[:100]!r}, which does not exist: mend its `after`."
+            )
         if status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
             return dependency_hold(other, status)
     return None

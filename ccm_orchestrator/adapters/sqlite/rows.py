@@ -33,6 +33,8 @@ from ccm_orchestrator.domain.task import (
 from ccm_orchestrator.errors import StoreError
 
 RESULTS = TypeAdapter(TaskResult)
+SHOWN = 100
+"""Characters of a bad value that its sentence quotes."""
 _UNREADABLE_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -56,17 +58,19 @@ class RowReader:
 
     def time(self, column: str) -> datetime | None:
         text = self.optional_text(column)
+        if text is None:
+            return None
         try:
-            return None if text is None else read_time(text)
+            return read_time(text)
         except ValueError:
-            self.problems.append(f"Expected `{column}` to be a time like 2026-01-31T12:00:00Z, got: {text!r}.")
+            self.problems.append(f"Expected `{column}` to be a time like 2026-01-31T12:00:00Z, got: {text[:SHOWN]!r}.")
             return None
 
     def texts(self, column: str) -> tuple[str, ...]:
         text = self.text(column)
         values = read_texts(text)
         if values is None:
-            self.problems.append(f'Expected `{column}` to be a JSON list of texts like ["one"], got: {text!r}.')
+            self.problems.append(f'Expected `{column}` to be a JSON list of texts like ["one"], got: {text[:SHOWN]!r}.')
         return values or ()
 
     def result(self) -> TaskResult | None:
