@@ -47,6 +47,17 @@ class Connection:
     async def delete(self, path: str) -> None:
         await self._ask("DELETE", path)
 
+    async def agent(self, ref: str) -> Any:
+        """By whatever the API knows agents by, or by the beginning of a task's id: its newest agent."""
+        try:
+            return await self.get(f"/api/agents/{segment(ref)}")
+        except InputError as unknown_agent:
+            try:
+                task = await self.get(f"/api/tasks/{segment(ref)}")
+            except InputError:
+                raise unknown_agent from None
+        return await self.get(f"/api/agents/{task['task_id']}")
+
     async def stream(self, after: int, task_id: str | None) -> AsyncIterator[dict[str, Any]]:
         """Events after the cursor as they come, for as long as the daemon runs. For a running daemon only."""
         query = {"task_id": task_id} if task_id else {}
@@ -74,7 +85,7 @@ class Connection:
 
 def segment(ref: str) -> str:
     """What a person typed, as one part of a path. Raises: InputError."""
-    if ref in ("", ".", ".."):
+    if ref in ("", ".", "..") or "/" in ref:
         raise InputError(f"Expected an id or a name, got: {ref!r}.")
     return quote(ref, safe="")
 
@@ -87,7 +98,8 @@ async def connect(settings: Settings) -> AsyncIterator[Connection]:
     async with AsyncExitStack() as stack:
         client = await _client_of_daemon(settings, lock)
         if client is not None:
-            yield Connection(await stack.enter_async_context(client), daemon_runs=True)
+            stack.push_async_callback(client.aclose)
+            yield Connection(client, daemon_runs=True)
         else:
             stack.callback(lock.release)
             yield Connection(await stack.enter_async_context(load(Heavy.OPEN_OFFLINE)(settings)), daemon_runs=False)
@@ -107,8 +119,8 @@ async def _client_of_daemon(settings: Settings, lock: StateLock) -> httpx.AsyncC
         except DaemonUnreachable as error:
             if time.monotonic() > deadline:
                 raise DaemonUnreachable(
-                    f"A daemon holds {settings.state_directory} but does not answer at {settings.api_url}: it is "
-                    f"starting, stuck, or was started with another address. ({error.message})"
+                    f"The daemon that holds {settings.state_directory} does not answer: it is starting or stuck; "
+                    f"look into {settings.state_directory / 'logs'}, or restart it, agents go on. ({error.message})"
                 ) from busy
         await asyncio.sleep(RETRY_INTERVAL_S)
 
@@ -117,18 +129,19 @@ async def _answering(settings: Settings) -> httpx.AsyncClient:
     """Raises: DaemonUnreachable."""
     try:
         token = read_secret(settings.state_directory / API_TOKEN_FILE).reveal()
-    except InvalidSettings as error:
-        raise DaemonUnreachable(error.message) from error
+        url = settings.url_file.read_text(encoding="utf-8").strip()
+    except (InvalidSettings, OSError) as error:
+        raise DaemonUnreachable(f"It has not said yet where it listens: {error}.") from error
     headers = {"Authorization": f"Bearer {token}"}
-    client = httpx.AsyncClient(base_url=settings.api_url, headers=headers, timeout=ANSWER_TIMEOUT_S, trust_env=False)
+    client = httpx.AsyncClient(base_url=url, headers=headers, timeout=ANSWER_TIMEOUT_S, trust_env=False)
     try:
         async with _translated(client.base_url):
             answer = await client.get("/health")
-            if "status" not in answer.json():
-                raise DaemonUnreachable(f"What answers at {settings.api_url} is not ccm-orchestrator.")
+        if "status" not in answer.json():
+            raise DaemonUnreachable(f"What answers at {url} is not ccm-orchestrator.")
     except ValueError as error:
         await client.aclose()
-        raise DaemonUnreachable(f"What answers at {settings.api_url} is not ccm-orchestrator.") from error
+        raise DaemonUnreachable(f"What answers at {url} is not ccm-orchestrator.") from error
     except DaemonUnreachable:
         await client.aclose()
         raise

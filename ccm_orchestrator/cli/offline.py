@@ -50,7 +50,7 @@ async def open_offline(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         headers = {"Authorization": f"Bearer {secrets.api_token.reveal()}"}
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://127.0.0.1:80", headers=headers, timeout=ANSWER_TIMEOUT_S
+            transport=transport, base_url="http://127.0.0.1:1", headers=headers, timeout=ANSWER_TIMEOUT_S
         ) as client:
             yield client
     finally:

@@ -11,7 +11,6 @@ from typing import Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.settings.profiles import ProfileTable, ProjectProfileTable, build_profiles
@@ -25,7 +24,7 @@ from ccm_orchestrator.settings.sections import (
     StopTable,
     TmuxTable,
 )
-from ccm_orchestrator.settings.types import Count, Directory, Name, Positive, Slug, Text
+from ccm_orchestrator.settings.types import Count, Directory, Name, Positive, Slug, Table, Text
 
 ENV_PREFIX = "CCM_"
 ENV_DELIMITER = "__"
@@ -47,16 +46,8 @@ def _unrelated(keys: str, sentence: str) -> PydanticCustomError:
     return PydanticCustomError("relation", "{sentence}", {"keys": keys, "sentence": sentence})
 
 
-class Settings(BaseSettings):
+class Settings(Table):
     """The whole configuration of one system. Get one from `load_settings`."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter=ENV_DELIMITER,
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-    )
 
     state_directory: Directory = Field(
         default_factory=default_state_directory,
@@ -112,18 +103,6 @@ class Settings(BaseSettings):
         default_factory=dict, alias="profiles", description="Profiles of agents, by name."
     )
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """`sources` reads every layer itself, so that an error can name the layer it comes from."""
-        return (init_settings,)
-
     @model_validator(mode="after")
     def _relations(self) -> Self:
         if self.renew_interval_s > self.lease_s / 3:
@@ -162,8 +141,9 @@ class Settings(BaseSettings):
         return self.state_directory / "ccm.db"
 
     @property
-    def token_file(self) -> Path:
-        return self.state_directory / "api-token"
+    def url_file(self) -> Path:
+        """Where the daemon says at which URL it answers: its own flags may differ from the command line's."""
+        return self.state_directory / "api-url"
 
     @property
     def api_url(self) -> str:

@@ -54,7 +54,7 @@ class ProfileTable(ProjectProfileTable):
         repr=False,
         description="Variables added to the agent's environment; never shown. In the file only.",
     )
-    command: Annotated[tuple[str, ...], Expect("a list of texts")] | None = Field(
+    command: Texts | None = Field(
         default=None,
         description="`generic` only: the argv; `{prompt_file}`, `{marker_done}`, `{marker_error}` are replaced in it.",
     )

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import EnvSettingsSource
 
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.settings.model import ENV_DELIMITER, ENV_PREFIX, Settings
@@ -86,19 +84,24 @@ def read_toml(path: Path, must_exist: bool = False) -> dict[str, Any]:
         raise invalid([f"the configuration file {path} is not valid TOML: {error}"]) from error
 
 
-class _Environment(EnvSettingsSource):
-    """A list or table may be JSON; anything else is left to the type of the setting, which says what it expects."""
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            return value
-
-
 def read_environment() -> dict[str, Any]:
-    """`CCM_API__PORT` is `api.port`."""
-    return _Environment(Settings)()
+    """`CCM_API__PORT` is `api.port`. Names of keys and profiles are lower-case here."""
+    known = {key.split(".")[0] for key, _ in every_key(Settings)}
+    values: dict[str, Any] = {}
+    for variable, value in sorted(os.environ.items()):
+        path = variable.removeprefix(ENV_PREFIX).lower().split(ENV_DELIMITER)
+        if variable.startswith(ENV_PREFIX) and path[0] in known:
+            _put(values, path, value)
+    return values
+
+
+def _put(values: dict[str, Any], path: Sequence[str], value: str) -> None:
+    for part in path[:-1]:
+        inner = values.get(part)
+        if not isinstance(inner, dict):
+            inner = values[part] = {}
+        values = inner
+    values[path[-1]] = value
 
 
 def unknown_variables() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -30,8 +31,12 @@ def _expanded(path: Path) -> Path:
 
 
 def _split(value: object) -> object:
-    """An environment variable gives a list as `a,b`."""
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    """An environment variable gives a list as `a,b`, or as JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [item.strip() for item in value.split(",") if item.strip()]
 
 
 def _number(value: object) -> object:

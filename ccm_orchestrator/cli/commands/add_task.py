@@ -141,8 +141,8 @@ async def project_here(connection: Connection, directory: Path) -> str:
     around = [project for project in projects if directory.resolve().is_relative_to(project["path"])]
     if not around:
         names = ", ".join(project["name"] for project in projects)
-        known = f"name one with --project ({names})" if names else "none is registered yet"
         raise InvalidTask(
-            f"{directory} is in no registered project: {known}, or register it with `ccm-orchestrator project add .`"
+            f"{directory} is in no registered project: register it with `ccm-orchestrator project add .`"
+            + (f", or name one with --project ({names})." if names else ".")
         )
     return str(max(around, key=lambda project: len(Path(project["path"]).parts))["name"])

@@ -46,7 +46,8 @@ async def state(
 ) -> None:
     """Say what an agent is doing."""
     async with connect(session.settings) as connection:
-        found = await connection.get(f"/api/agents/{segment(agent)}/state", explain=explain)
+        run_id = (await connection.agent(agent))["run_id"]
+        found = await connection.get(f"/api/agents/{run_id}/state", explain=explain)
         session.show(found, lambda: agent_state(found), ids=found["state"])
 
 
@@ -60,7 +61,8 @@ async def screen(
 ) -> None:
     """Print what a person would see in the agent's window."""
     async with connect(session.settings) as connection:
-        found = await connection.get(f"/api/agents/{segment(agent)}/screen", history_lines=history_lines, styled=styled)
+        run_id = (await connection.agent(agent))["run_id"]
+        found = await connection.get(f"/api/agents/{run_id}/screen", history_lines=history_lines, styled=styled)
         if session.as_json:
             session.show(found, "")
         else:
@@ -75,7 +77,8 @@ async def send(
     """Send a message. It is typed as soon as no dialog can be open; `agent state` and `logs` tell what became of it."""
     words = sys.stdin.read() if message == "-" else message
     async with connect(session.settings) as connection:
-        sent = await connection.post(f"/api/agents/{segment(agent)}/messages", {"text": words})
+        run_id = (await connection.agent(agent))["run_id"]
+        sent = await connection.post(f"/api/agents/{run_id}/messages", {"text": words})
         session.show(sent, message_line(sent), ids=sent["message_id"])
         if not connection.daemon_runs:
             session.note("No daemon runs: the message waits until you start `ccm-orchestrator serve`.")
@@ -84,5 +87,6 @@ async def send(
 async def stop(session: Session, agent: AgentRef) -> None:
     """Stop an agent, which cancels its task."""
     async with connect(session.settings) as connection:
-        task = await connection.post(f"/api/agents/{segment(agent)}/stop")
+        run_id = (await connection.agent(agent))["run_id"]
+        task = await connection.post(f"/api/agents/{run_id}/stop")
         session.show(task, lambda: text("Stopping: ").append_text(task_line(task)), ids=task["task_id"])

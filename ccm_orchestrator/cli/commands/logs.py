@@ -61,7 +61,7 @@ async def _named(connection: Connection, of: str | None) -> tuple[str | None, st
     try:
         return (await connection.get(f"/api/tasks/{segment(of)}"))["task_id"], None
     except InputError:
-        agent = await connection.get(f"/api/agents/{segment(of)}")
+        agent = await connection.agent(of)
         return agent["task_id"], agent["run_id"]
 
 

@@ -31,7 +31,7 @@ async def permissions(
 ) -> None:
     """List what agents ask: permissions, questions, plans."""
     async with connect(session.settings) as connection:
-        path = f"/api/agents/{segment(agent)}/permissions" if agent else "/api/permissions"
+        path = f"/api/agents/{(await connection.agent(agent))['run_id']}/permissions" if agent else "/api/permissions"
         found = await connection.get(path, closed=closed)
         ids = "\n".join(request["request_id"] for request in found)
         session.show(found, lambda: permission_list(found), ids=ids)
@@ -61,8 +61,9 @@ async def deny(
 
 
 async def _decide(session: Session, agent: str, request: str | None, body: dict[str, Any]) -> None:
-    path = f"/api/permissions/{segment(request)}" if request else f"/api/agents/{segment(agent)}/permissions"
     async with connect(session.settings) as connection:
+        run_id = (await connection.agent(agent))["run_id"]
+        path = f"/api/permissions/{segment(request)}" if request else f"/api/agents/{run_id}/permissions"
         decided = await connection.post(path, body | {"decided_by": f"cli:{getpass.getuser()}"})
         session.show(decided, permission_line(decided), ids=decided["request_id"])
 

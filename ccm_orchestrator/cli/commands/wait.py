@@ -107,8 +107,8 @@ class Waiting:
 
 
 def is_settled(task: dict[str, Any]) -> bool:
-    """It has ended, or only a person can move it on."""
-    return task["status"] in ENDED or (task["status"] == "held" and task["hold"]["until"] is None)
+    """It has ended, or a person has to do something for it. A usage limit ends by itself."""
+    return task["status"] in ENDED or (task["status"] == "held" and task["hold"]["reason"] != "usage_limit")
 
 
 def exit_for(statuses: Iterable[str]) -> Exit:
