@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ccm_orchestrator.adapters.tmux import tether
 from ccm_orchestrator.adapters.tmux.commands import IDENTITY, Answer, NotConnected, Reply, Request, Server
-from ccm_orchestrator.adapters.tmux.names import command_line
+from ccm_orchestrator.adapters.tmux.names import command_line, encoded
 from ccm_orchestrator.adapters.tmux.server import CLIENT_FLAGS, Address, run_tmux
 from ccm_orchestrator.adapters.tmux.wire import attach_result, before_fence, complaint, read_reply
 from ccm_orchestrator.errors import TerminalError, TerminalUnavailable
@@ -106,7 +106,7 @@ class Connection:
         for request in requests:
             fence = f"{self._secret}.{next(self._serial)}"
             lines = f"{command_line(request)}\ndisplay-message -p {fence}\n"
-            self._outgoing += lines.encode(errors="replace")
+            self._outgoing += encoded(lines)
             self._waiting.append(_Waiting(batch, fence.encode(), len(request), deadline))
 
     def _wake(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from ccm_orchestrator.adapters.tmux.commands import IDENTITY, Answer, NotConnected, Reply, Request, Server
 from ccm_orchestrator.adapters.tmux.control import COMMAND_TIMEOUT_S
-from ccm_orchestrator.adapters.tmux.names import exec_arguments
+from ccm_orchestrator.adapters.tmux.names import encoded, exec_arguments
 from ccm_orchestrator.adapters.tmux.server import Address, run_tmux, session_is_missing
 from ccm_orchestrator.errors import TerminalUnavailable
 
@@ -69,7 +69,7 @@ def _batch_size(requests: Sequence[Request]) -> int:
     """How many go into one process; a condition, whose failure does not end the line, only as the last."""
     total = 0
     for count, request in enumerate(requests):
-        total += sum(len(word.encode(errors="replace")) + 1 for command in request for word in command) + 64
+        total += sum(len(encoded(word)) + 1 for command in request for word in command) + 64
         if count and total > BATCH_BYTES:
             return count
         if request[0][0] == "if-shell":

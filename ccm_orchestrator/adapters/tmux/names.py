@@ -63,3 +63,11 @@ def exec_arguments(commands: Sequence[Sequence[str]]) -> list[str]:
             arguments.append(";")
         arguments += [word[:-1] + "\\;" if word.endswith(";") else word for word in command]
     return arguments
+
+
+def encoded(text: str) -> bytes:
+    """Paths keep the bytes that are no UTF-8; what cannot come from a path becomes a question mark."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode(errors="replace")

@@ -24,6 +24,7 @@ from libtmux.exc import LibTmuxException
 
 from ccm_orchestrator.adapters.tmux.commands import NotConnected
 from ccm_orchestrator.adapters.tmux.config import HOME_WINDOW, WIDTH_AND_HEIGHT, config_text
+from ccm_orchestrator.adapters.tmux.names import encoded
 from ccm_orchestrator.errors import TerminalError, TerminalUnavailable, TmuxMissing
 
 OLDEST = (3, 2)
@@ -95,7 +96,7 @@ def control_mode_is_safe(version: str) -> bool:
 
 def run_tmux(address: Address, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[bytes]:
     """Raises NotConnected when there is no server, TerminalUnavailable when it does not answer in time."""
-    argv = address.argv(*arguments)
+    argv = [encoded(word) for word in address.argv(*arguments)]
     try:
         done = subprocess.run(argv, capture_output=True, env=address.environment(), check=False, timeout=timeout_s)
     except subprocess.TimeoutExpired:

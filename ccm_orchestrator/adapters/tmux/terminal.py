@@ -102,7 +102,9 @@ class TmuxTerminal:
 
     async def windows(self) -> Sequence[WindowInfo]:
         server, rows = await self._rows()
-        self._panes = {server.window(row.window_id): row.pane_id for row in rows if row.run_id}
+        alive = {row.pane_id for row in rows}
+        moved = {ref: pane for ref, pane in self._panes.items() if pane in alive and Server.of(ref) == server}
+        self._panes = moved | {server.window(row.window_id): row.pane_id for row in rows if row.run_id}
         if resizes := resize_requests(rows):
             await self._run(*resizes)
         return window_infos(server, rows)
