@@ -1,6 +1,7 @@
 """tmux: the windows agents run in.
 
-`names` what may reach tmux · `commands` what tmux is asked and answers · `wire` reading control mode · `control` the
-persistent client · `exec_client` the fallback, one process per question · `server` starting and configuring the
-server · `tether` a client that cannot outlive us · `terminal` the port
+Reading order: `terminal` the port · `commands` what tmux is asked and answers · `names` what may reach it, and quoted
+how · `control` and `connection` the persistent client, `wire` its language, `tether` what keeps it from outliving us ·
+`exec_client` the fallback, one process per question · `server` finding, starting and configuring the server, with
+`config` · `listing` reading the list of panes · `view` how a person looks
 """
