@@ -57,7 +57,7 @@ CREATE TABLE messages (
     updated_at TEXT NOT NULL,
     detail     TEXT NOT NULL
 );
-INSERT INTO "messages" VALUES(1,'c9b47ddf71d84a4da474b6b9b6b609d3','1f3c9a2b000000000000000000000000','Go on','queued','2026-02-01T00:00:00.000000Z','2026-02-01T00:00:00.000000Z','');
+INSERT INTO "messages" VALUES(1,'ff6d657e8fce4eaf8184dc9a7fef7854','1f3c9a2b000000000000000000000000','Go on','queued','2026-02-01T00:00:00.000000Z','2026-02-01T00:00:00.000000Z','');
 CREATE TABLE open_claims (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
     request_id TEXT NOT NULL UNIQUE,        -- sent, or about to be, and never answered
@@ -101,7 +101,7 @@ CREATE TABLE schema_migrations (
     name       TEXT NOT NULL PRIMARY KEY,
     applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
-INSERT INTO "schema_migrations" VALUES('0001_first','2026-11-21T11:38:56.544Z');
+INSERT INTO "schema_migrations" VALUES('0001_first','2026-11-21T11:43:07.073Z');
 CREATE TABLE systems (
     system_id       TEXT    NOT NULL PRIMARY KEY,
     boot_id         TEXT    NOT NULL,           -- one per start of its daemon
@@ -169,7 +169,7 @@ INSERT INTO "tasks" VALUES(1,'done-task','demo','Fix the failing test','executor
 INSERT INTO "tasks" VALUES(2,'held-task','demo','Fix the failing test','executor','held',0,'2026-02-01T00:00:00.000000Z','2026-02-01T00:00:00.000000Z',NULL,'[]',NULL,2,0,0,NULL,NULL,NULL,'["a"]',NULL,'cli',1,0,NULL,NULL,NULL,NULL,'1f3c9a2b000000000000000000000000','budget','It cost 3 USD of 2: raise the budget.',NULL,NULL,NULL);
 INSERT INTO "tasks" VALUES(3,'running-task','demo','Fix the failing test','executor','running',0,'2026-02-01T00:00:00.000000Z','2026-02-01T00:00:00.000000Z',NULL,'[]',NULL,2,1,0,NULL,NULL,NULL,'["a"]',NULL,'cli',1,0,'box','boot-1','2026-02-01T00:01:00.000000Z',NULL,'1f3c9a2b000000000000000000000000',NULL,NULL,NULL,NULL,NULL);
 INSERT INTO "tasks" VALUES(4,'queued-task','demo','Then this','executor','queued',0,'2026-02-01T00:00:00.000000Z','2026-02-01T00:00:00.000000Z',NULL,'["done-task"]','issue-1',2,0,0,60.0,1.0,'small','[]',NULL,'cli',0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-CREATE INDEX tasks_queued ON tasks (priority DESC, seq, task_id, project, run_after, after, system_id)
+CREATE INDEX tasks_queued ON tasks (priority, project, seq, task_id, run_after, after, system_id)
     WHERE status = 'queued';
 CREATE INDEX tasks_leased ON tasks (project, task_id, lease_expires_at)
     WHERE status IN ('claimed', 'running', 'waiting', 'orphaned');

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 
 from ccm_orchestrator.adapters.sqlite import systems, table
 from ccm_orchestrator.adapters.sqlite.documents import read_time, time_text
@@ -14,12 +15,26 @@ from ccm_orchestrator.domain.queueing import Candidate, fairest_first, triage
 from ccm_orchestrator.domain.task import Hold, HoldReason, Task, TaskStatus
 from ccm_orchestrator.ports.tasks import ClaimRequest
 
-_QUEUED = """
-SELECT task_id, project, priority, run_after, after, system_id
-FROM tasks INDEXED BY tasks_queued WHERE status = 'queued' ORDER BY priority DESC, seq
+_COLUMNS = "seq, task_id, project, priority, run_after, after, system_id"
+_QUEUED = f"SELECT {_COLUMNS} FROM tasks INDEXED BY tasks_queued WHERE status = 'queued'"
+_HOMELESS = f"{_QUEUED} AND project NOT IN (SELECT name FROM projects)"
+_PLAIN = f"""
+SELECT {_COLUMNS} FROM (
+    SELECT {_COLUMNS}, row_number() OVER (PARTITION BY priority, project ORDER BY seq) AS place
+    FROM tasks INDEXED BY tasks_queued
+    WHERE status = 'queued' AND after = '[]' AND run_after IS NULL AND (system_id IS NULL OR system_id = ?)
+    AND project IN (SELECT name FROM projects)
+) WHERE place <= ?
 """
+"""Rows without conditions: of each project and priority no more than may be wanted, however many wait."""
+_CONDITIONAL = f"""
+{_QUEUED} AND (after <> '[]' OR run_after IS NOT NULL) AND project IN (SELECT name FROM projects)
+"""
+SPARE_ROWS = 5
+"""Rows of each project and priority that are looked at beyond those wanted, because some may turn out bad."""
+
 _REPEATED = f"SELECT * FROM tasks WHERE claim_request = ? AND {table.LEASED} ORDER BY priority DESC, seq"
-_LOAD = f"SELECT project, count(*) AS n FROM tasks WHERE {table.LEASED} GROUP BY project"
+_LEASED_PER_PROJECT = f"SELECT project, count(*) AS n FROM tasks WHERE {table.LEASED} GROUP BY project"
 
 
 def claim(connection: sqlite3.Connection, request: ClaimRequest, now: datetime) -> list[Task]:
@@ -30,7 +45,7 @@ def claim(connection: sqlite3.Connection, request: ClaimRequest, now: datetime) 
         return [table.update(connection, task, leasing.claim_repeated(task, lease, now)) for task in known]
     if systems.beat(connection, request.system_id, request.boot_id, now).draining:
         return []
-    claimed = []
+    claimed: list[Task] = []
     for task in _chosen(connection, request, now):
         claimed.append(table.update(connection, task, leasing.claimed(task, lease, now)))
         table.set_claim_request(connection, task.task_id, request.request_id)
@@ -62,34 +77,60 @@ def _remember(connection: sqlite3.Connection, request: ClaimRequest, now: dateti
 
 
 def _chosen(connection: sqlite3.Connection, request: ClaimRequest, now: datetime) -> Iterator[Task]:
-    if request.count < 1:
-        return
-    candidates = _candidates(connection, request.system_id, now)
-    wanted = {other for candidate in candidates for other in candidate.after}
-    known = {task_id: TaskStatus(status) for task_id, status in table.statuses(connection, wanted).items()}
-    projects = {row["name"] for row in connection.execute("SELECT name FROM projects")}
-    sorted_out = triage(candidates, known, projects)
-    for task_id, reason in sorted_out.holds.items():
-        hold(connection, task_id, reason, now)
-    load = {row["project"]: row["n"] for row in connection.execute(_LOAD)}
-    for candidate in fairest_first(sorted_out.claimable, load):
-        task, problems = read_task(
-            connection.execute("SELECT * FROM tasks WHERE task_id = ?", (candidate.task_id,)).fetchone()
-        )
-        problem = problem_with_row(task, problems)
-        if problem is None:
-            yield task
-        else:
+    """One by one; each must be taken before the next is asked for. Rows that can never be carried out are held."""
+    spare = SPARE_ROWS
+    while request.count > 0:
+        candidates = _candidates(connection, request.system_id, request.count + spare, now)
+        sorted_out = triage(candidates, _dependencies(connection, candidates), _projects(connection))
+        for task_id, reason in sorted_out.holds.items():
+            hold(connection, task_id, reason, now)
+        bad = 0
+        for candidate in fairest_first(sorted_out.claimable, _load(connection)):
+            task, problem = _read_whole(connection, candidate.task_id)
+            if problem is None:
+                yield task
+                continue
             hold(connection, task.task_id, Hold(HoldReason.INVALID, problem), now)
+            bad += 1
+            if bad == spare:  # better ones may lie beyond those that were looked at
+                break
+        if bad < spare:
+            return
+        spare *= 2
 
 
-def _candidates(connection: sqlite3.Connection, system_id: str, now: datetime) -> list[Candidate]:
-    """A row whose time or dependencies cannot be read counts as ready: read whole, it is found out and held."""
+def _candidates(connection: sqlite3.Connection, system_id: str, width: int, now: datetime) -> list[Candidate]:
+    """Oldest first. A row whose time or dependencies cannot be read counts as ready: read whole, it is found out."""
+    rows = connection.execute(_PLAIN, (system_id, width)).fetchall()
+    rows += connection.execute(_CONDITIONAL).fetchall()
+    rows += connection.execute(_HOMELESS).fetchall()
     candidates = []
-    for task_id, project, priority, run_after, after, meant_for in connection.execute(_QUEUED):
+    for _, task_id, project, priority, run_after, after, meant_for in sorted(rows, key=itemgetter(0)):
         ready = meant_for in (None, system_id) and _due(run_after, now)
         candidates.append(Candidate(task_id, project, priority, read_texts(after) or (), ready))
     return candidates
+
+
+def _load(connection: sqlite3.Connection) -> dict[str, int]:
+    return {row["project"]: row["n"] for row in connection.execute(_LEASED_PER_PROJECT)}
+
+
+def _dependencies(connection: sqlite3.Connection, candidates: list[Candidate]) -> dict[str, TaskStatus]:
+    queued = {candidate.task_id: TaskStatus.QUEUED for candidate in candidates}
+    wanted = {other for candidate in candidates for other in candidate.after} - queued.keys()
+    found = table.statuses(connection, wanted)
+    return queued | {task_id: TaskStatus(status) for task_id, status in found.items()}
+
+
+def _projects(connection: sqlite3.Connection) -> set[str]:
+    return {row["name"] for row in connection.execute("SELECT name FROM projects")}
+
+
+def _read_whole(connection: sqlite3.Connection, task_id: str) -> tuple[Task, str | None]:
+    """The task, and why it cannot be carried out."""
+    row = connection.execute("SELECT * FROM tasks WHERE task_id = ?", (task_id,)).fetchone()
+    task, problems = read_task(row)
+    return task, problem_with_row(task, problems)
 
 
 def _due(run_after: str | None, now: datetime) -> bool:

@@ -82,6 +82,8 @@ class Database:
 
     async def backup(self) -> Path:
         """A copy, verified before it counts; older ones beyond the number to keep are removed."""
+        if self._report is None:
+            raise StoreUnavailable(f"The database {self.path} is not open.", path=self.path)
         return await self._in_thread(self._read_threads, self._backup)
 
     async def _in_thread(self, threads: Executor, work: Callable[[], T]) -> T:

@@ -18,7 +18,8 @@ from ccm_orchestrator.errors import StoreCorrupt, StoreError
 BACKUP_PATTERN = "ccm-*.db"
 STAMP = "%Y%m%dT%H%M%S%fZ"
 SIDE_FILES = ("", "-wal", "-shm")
-FENCE_GAP = 1_000
+NUMBER_GAP = 1_000
+"""More fences and terms than a day between backups can have seen."""
 SEQ_GAP = 1_000_000
 
 _PARK = """
@@ -96,7 +97,7 @@ def replace_durably(source: Path, target: Path) -> None:
 
 
 def distrust(connection: sqlite3.Connection, backup: Path) -> None:
-    """After a restore: what waited then may have run since, so a person decides; no fence or `seq` is given twice.
+    """After a restore: what waited then may have run since, so a person decides; no fence, term or `seq` is given twice.
 
     Leased tasks stay: adoption finds out from their runs what became of them.
     """
@@ -106,6 +107,7 @@ def distrust(connection: sqlite3.Connection, backup: Path) -> None:
     )
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(_PARK, {"reason": HoldReason.APPROVAL, "detail": detail})
-    connection.execute(_RAISE_FENCES, {"gap": FENCE_GAP})
+    connection.execute(_RAISE_FENCES, {"gap": NUMBER_GAP})
+    connection.execute("UPDATE daemon SET term = term + ?", (NUMBER_GAP,))
     connection.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'", (SEQ_GAP,))
     connection.execute("COMMIT")

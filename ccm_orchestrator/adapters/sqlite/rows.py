@@ -6,6 +6,7 @@ import json
 import sqlite3
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -99,7 +100,8 @@ class RowReader:
         return Lease(owner, str(boot_id or ""), expires_at)
 
 
-def read_texts(text: str) -> tuple[str, ...] | None:
+@lru_cache(maxsize=20_000)
+def read_texts(text: str | bytes) -> tuple[str, ...] | None:
     """None when it is not a JSON list of texts."""
     if text == "[]":
         return ()

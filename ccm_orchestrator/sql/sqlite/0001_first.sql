@@ -60,7 +60,7 @@ CREATE TABLE tasks (
         CHECK (budget_usd IS NULL OR (typeof(budget_usd) = 'real' AND budget_usd > 0))
 );
 
-CREATE INDEX tasks_queued ON tasks (priority DESC, seq, task_id, project, run_after, after, system_id)
+CREATE INDEX tasks_queued ON tasks (priority, project, seq, task_id, run_after, after, system_id)
     WHERE status = 'queued';
 CREATE INDEX tasks_leased ON tasks (project, task_id, lease_expires_at)
     WHERE status IN ('claimed', 'running', 'waiting', 'orphaned');

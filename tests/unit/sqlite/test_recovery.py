@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 
 from ccm_orchestrator.adapters.sqlite.database import Database
+from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
+from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
+from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.errors import StoreCorrupt, StoreUnavailable
+from ccm_orchestrator.fakes.clock import START, FakeClock
 from tests.unit.sqlite.files import Opener, add_many, add_task, count_tasks, integrity, overwrite_pages
 
 
@@ -35,11 +39,13 @@ class TestDamage:
         assert report.set_aside is not None and report.set_aside.name.startswith("ccm.db.damaged-")
         assert await again.read(count_tasks) == 1
 
-    async def test_what_waited_in_a_restored_backup_is_held_and_its_fence_never_given_again(
+    async def test_what_waited_in_a_restored_backup_is_held_and_no_number_is_given_again(
         self, path: Path, open_database: Opener
     ) -> None:
         database = await open_database()
         await database.write(add_task)
+        term = await SqliteJournal(database, FakeClock()).begin_term("boot")
+        await SqliteEventStore(database).append([BusEvent(EventKind.DAEMON_STARTED, START)])
         await database.backup()
         await database.close()
         path.write_bytes(b"x" * 5000)
@@ -47,6 +53,8 @@ class TestDamage:
         row = await again.read(lambda c: c.execute("SELECT status, hold_detail, fence FROM tasks").fetchone())
         assert row["status"] == "held" and "restored from the backup" in row["hold_detail"]
         assert row["fence"] > 20
+        assert await SqliteJournal(again, FakeClock()).begin_term("boot") > term + 20
+        assert await SqliteEventStore(again).last_seq() > 1000
 
     async def test_without_a_backup_an_empty_database_begins_and_the_file_is_kept(
         self, path: Path, open_database: Opener

@@ -200,12 +200,15 @@ class TestHeldRows:
         invalid = HoldReason.INVALID
         assert statuses == {"one-": invalid, "two-": invalid, "three": invalid, "four": None, "five": None}
 
-    async def test_bad_rows_do_not_use_up_a_claim(self, hand: Hand) -> None:
-        for _ in range(5):
+    @pytest.mark.parametrize("bad", [5, 100])
+    async def test_bad_rows_neither_use_up_a_claim_nor_change_the_order(self, hand: Hand, bad: int) -> None:
+        hand.insert(task_id="low-")
+        for _ in range(bad):
             hand.insert(prompt="", priority=10)
-        hand.insert(task_id="good")
-        assert [task.task_id for task in await hand.claim(count=1)] == ["good"]
-        assert len(await hand.store.list(TaskQuery(statuses=frozenset({TaskStatus.HELD})))) == 5
+        hand.insert(task_id="high", priority=10)
+        assert [task.task_id for task in await hand.claim(count=1)] == ["high"]
+        assert len(await hand.store.list(TaskQuery(statuses=frozenset({TaskStatus.HELD})))) == bad
+        assert [task.task_id for task in await hand.claim("r2")] == ["low-"]
 
     async def test_a_tag_is_looked_for_past_rows_with_bad_tags(self, hand: Hand) -> None:
         hand.insert(tags="red")
