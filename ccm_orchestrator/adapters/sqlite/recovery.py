@@ -97,7 +97,7 @@ def replace_durably(source: Path, target: Path) -> None:
 
 
 def distrust(connection: sqlite3.Connection, backup: Path) -> None:
-    """After a restore: what waited then may have run since, so a person decides; no fence, term or `seq` is given twice.
+    """After a restore: what waited then may have run since, so a person decides; no number is given a second time.
 
     Leased tasks stay: adoption finds out from their runs what became of them.
     """
