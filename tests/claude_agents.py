@@ -130,6 +130,8 @@ class Agent:
         await self.eventually(told, f"{sorted(signals)} after {key}")
 
     async def stop(self) -> None:
+        """Once it is at its prompt: 2.1.197 loses what it has not yet written to its transcript."""
+        await self.until_seen(Signal.IDLE)
         await self._world.launchpad.terminate(self.run.run_id)
         await self.until_ended()
 
