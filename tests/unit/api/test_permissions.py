@@ -9,7 +9,7 @@ import pytest
 
 from ccm_orchestrator.domain.dialogue import Decision, PermissionStatus, Verdict
 from ccm_orchestrator.domain.profiles import Profile
-from ccm_orchestrator.domain.run import RunState
+from ccm_orchestrator.domain.run import RunState, WindowRef
 from ccm_orchestrator.errors import Forbidden
 from ccm_orchestrator.ports.terminal import Key
 from tests.api_house import ASK, DIALOG, RUN_A, RUN_B, House, eventually, token_of
@@ -213,11 +213,20 @@ async def test_no_key_is_pressed_unless_the_window_shows_that_very_question(hous
     assert (await house.journal.permission(request_id)).status is PermissionStatus.OPEN
 
 
-async def test_after_a_restart_two_decisions_press_one_key(house: House) -> None:
+async def test_after_a_restart_decisions_at_the_same_time_press_one_key(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = await house.agent()
     window = house.terminal.of_run(run.run_id)
     window.output = DIALOG
     request_id = await open_request_without_hook(house)
+    capture, all_look = house.terminal.capture, asyncio.Barrier(4)
+
+    async def capture_together(window: WindowRef) -> str:
+        await all_look.wait()
+        return await capture(window)
+
+    monkeypatch.setattr(house.terminal, "capture", capture_together)
     async with house.client() as client:
         posts = [client.post(f"/api/permissions/{request_id}", json={"decision": "allow"}) for _ in range(4)]
         answers = await asyncio.gather(*posts)
