@@ -23,8 +23,7 @@ import sdnotify
 from ccm_orchestrator import __version__
 from ccm_orchestrator.adapters.claude.driver import ClaudeDriver
 from ccm_orchestrator.adapters.clock import SystemClock
-
-# GENERIC
+from ccm_orchestrator.adapters.generic.driver import GenericDriver
 from ccm_orchestrator.adapters.git import GitWorkspace
 from ccm_orchestrator.adapters.rundir import RunDirectories
 from ccm_orchestrator.adapters.sqlite.database import Database, OpenReport
@@ -108,7 +107,7 @@ def build_drivers(settings: Settings, environment: Mapping[str, str], tasks: Tas
         return [project.path for project in await tasks.projects()]
 
     claude = ClaudeDriver(settings.claude.executable, environment, hook_script(), project_directories)
-    return {"claude": claude}  # GENERIC
+    return {"claude": claude, "generic": GenericDriver(environment)}
 
 
 class Daemon:
@@ -288,6 +287,7 @@ def _limits(settings: Settings) -> Limits:
     return Limits(
         max_agents=settings.max_agents,
         lease_s=settings.lease_s,
+        lease_margin_s=min(10.0, settings.lease_s / 3),
         renew_interval_s=settings.renew_interval_s,
         takeover_grace_s=settings.takeover_grace_s,
         poll_interval_s=settings.poll_interval_s,

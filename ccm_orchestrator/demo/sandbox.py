@@ -40,8 +40,8 @@ def free_port() -> int:
 class Sandbox:
     """Use as a context manager: on leaving, the daemon, the tmux server and every process in it are ended."""
 
-    def __init__(self, directory: Path, claude: Path, model_url: str, config: str = "") -> None:
-        """`config` is added to the configuration file as it stands (TOML tables)."""
+    def __init__(self, directory: Path, claude: Path, model_url: str, config: str = "", head: str = "") -> None:
+        """`config` is added to the configuration file as it stands (TOML tables), `head` before all tables."""
         self.directory = directory
         self.home = directory / "home"
         self.state = directory / "state"
@@ -51,6 +51,7 @@ class Sandbox:
         self._claude = claude
         self._model_url = model_url
         self._config = config
+        self._head = head
 
     def __enter__(self) -> Sandbox:
         for path in (self.home, self.state, self.directory / "tmux"):
@@ -183,7 +184,7 @@ class Sandbox:
         path = self.home / ".config" / "ccm-orchestrator" / "config.toml"
         path.parent.mkdir(parents=True)
         path.write_text(
-            f'state_directory = "{self.state}"\nsystem_id = "demo"\n\n'
+            f'state_directory = "{self.state}"\nsystem_id = "demo"\n{self._head}\n'
             f"[api]\nport = {self.port}\n\n"
             f'[tmux]\nsocket_directory = "{self.directory / "tmux"}"\n\n'
             f'[claude]\nexecutable = "{self._claude}"\n'

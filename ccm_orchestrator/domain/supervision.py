@@ -18,7 +18,9 @@ USAGE_LIMIT_PAUSE_S = 1800.0
 SETUP_PAUSE_S = 300.0
 """How long a task waits before the machine is tried again, when nobody releases it earlier."""
 NUDGE_GRACE_S = 60.0
-"""How long a nudged agent has to show life."""
+"""How long a nudged agent has to show life, at most the inactivity limit itself."""
+NUDGE_ECHO_S = 3.0
+"""What an agent shows this soon after a nudge is the nudge itself coming back, and no sign of life."""
 PROMPT_GRACE_S = 90.0
 """How long a started agent may take to accept its prompt."""
 INTERRUPTED_GRACE_S = 3.0
@@ -120,12 +122,11 @@ def stall(view: AgentView, profile: Profile, now: datetime, nudged_at: datetime 
         return Stall.FAIL if (now - view.since).total_seconds() > PROMPT_GRACE_S else Stall.NONE
     if view.state is not AgentState.WORKING or view.tools_running or view.background_work:
         return Stall.NONE
+    if nudged_at is not None and (view.last_sign_of_life - nudged_at).total_seconds() <= NUDGE_ECHO_S:
+        grace_s = max(NUDGE_ECHO_S, min(NUDGE_GRACE_S, profile.inactivity_limit_s))
+        return Stall.FAIL if (now - nudged_at).total_seconds() > grace_s else Stall.NONE
     silent_s = (now - view.last_sign_of_life).total_seconds()
-    if silent_s < profile.inactivity_limit_s:
-        return Stall.NONE
-    if nudged_at is None or nudged_at < view.last_sign_of_life:
-        return Stall.NUDGE
-    return Stall.FAIL if (now - nudged_at).total_seconds() > NUDGE_GRACE_S else Stall.NONE
+    return Stall.NUDGE if silent_s >= profile.inactivity_limit_s else Stall.NONE
 
 
 def interrupted(view: AgentView, now: datetime) -> bool:

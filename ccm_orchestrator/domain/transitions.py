@@ -109,7 +109,7 @@ def _target(view: AgentView, evidence: Evidence) -> AgentState | None:
 
 
 def _moved(view: AgentView, evidence: Evidence, target: AgentState) -> AgentView:
-    dialog = _dialog(evidence) if target is S.WAITING else None
+    dialog = _dialog(view, evidence) if target is S.WAITING else None
     changed = target is not view.state or dialog is not view.dialog
     return replace(
         view,
@@ -121,10 +121,12 @@ def _moved(view: AgentView, evidence: Evidence, target: AgentState) -> AgentView
     )
 
 
-def _dialog(evidence: Evidence) -> Dialog | None:
+def _dialog(view: AgentView, evidence: Evidence) -> Dialog | None:
+    """A witness that only says "permission" or "some dialog" does not blur a question that is known as one."""
     if evidence.signal not in (Signal.ASKED, Signal.BLOCKED):
         return None
-    return next((dialog for dialog in Dialog if dialog.value == evidence.detail), Dialog.OTHER)
+    seen = next((dialog for dialog in Dialog if dialog.value == evidence.detail), Dialog.OTHER)
+    return view.dialog if view.dialog and seen in (Dialog.PERMISSION, Dialog.OTHER) else seen
 
 
 def _count_tool(view: AgentView, evidence: Evidence) -> AgentView:

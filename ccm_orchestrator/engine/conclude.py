@@ -36,6 +36,8 @@ def conclude(view: AgentView, cwd: str, last_text: str, end_marker: bool) -> End
 
 
 def _complete(view: AgentView, last_text: str, end_marker: bool) -> Ending | None:
+    if view.evidence is not None and view.evidence.signal is Signal.MARKER_DONE:
+        return Ending.succeeded(view.evidence.detail)
     text = last_text
     if view.evidence is not None and view.evidence.signal is Signal.TURN_ENDED:
         text = view.evidence.detail or last_text

@@ -63,13 +63,14 @@ class Intake:
             while pending:
                 batch = [record for run_id in pending for record in await self._spooled(run_id)]
                 await self._commit(batch)
-                full = {record.run_id for record in batch} if len(batch) >= MAX_RECORDS else set()
-                pending &= full
+                pending = {record.run_id for record in batch}
 
     async def _spooled(self, run_id: str) -> Sequence[HookRecord]:
         return await self._parts.launchpad.spooled(run_id, MAX_RECORDS)
 
     async def _commit(self, batch: Sequence[HookRecord]) -> None:
+        if not batch:
+            return
         readings: dict[str, list[Reading]] = {}
         pairs: list[tuple[HookRecord, Sequence[BusEvent]]] = []
         for record in batch:

@@ -49,9 +49,7 @@ class LiveRun:
         self.last_text = ""
         self.nudged_at: datetime | None = None
         self.marker_asked = False
-        self.typed_prompt: str | None = None
-        """A prompt too large for argv, to be typed as soon as the agent is at its prompt."""
-        self.permission_seen = ""
+        self.permissions_seen: set[str] = set()
         self.cancel_requested = False
         self.fenced = False
         self.retired = False

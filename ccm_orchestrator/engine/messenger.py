@@ -75,6 +75,7 @@ class Messenger:
                 if isinstance(key, Key):
                     await asyncio.sleep(SETTLE_S)
                     await live.parts.terminal.press(window, key)
+                    await asyncio.sleep(SETTLE_S)  # a draft that is being stashed would be glued to the text
                 else:
                     await live.parts.terminal.type_text(window, key)
         except TerminalError as error:
@@ -88,7 +89,7 @@ class Messenger:
         live.tracker.apply(await live.driver.observe(live.trace()))
         view = live.tracker.view
         if view.dialog is not None or view.state not in _TYPABLE:
-            return view.state is AgentState.INITIALIZING and live.typed_prompt is not None
+            return False
         return not await self._dialog_on_screen()
 
     async def _dialog_on_screen(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from ccm_orchestrator.domain.agent import AgentState, Evidence, Signal, Source
-from ccm_orchestrator.domain.dialogue import PermissionStatus
+from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.result import FailureKind
 from ccm_orchestrator.domain.run import RunState
@@ -79,9 +79,9 @@ class Observer:
         for reading in readings:
             live.session_id = reading.session_id or live.session_id
             live.transcript_path = reading.transcript_path or live.transcript_path
-            live.tracker.apply(reading.evidence)
             if reading.prompt is not None:
                 await self._messenger.accepted(reading.prompt)
+            live.tracker.apply(reading.evidence)
             for item in reading.evidence:
                 if item.signal is Signal.TURN_ENDED and not item.subagent:
                     live.last_text = item.detail
@@ -150,12 +150,15 @@ class Observer:
         live = self._live
         for request in await live.parts.journal.permissions(live.run.run_id):
             view = live.tracker.view
-            if request.request_id != live.permission_seen:
-                live.permission_seen = request.request_id
+            if request.request_id not in live.permissions_seen:
+                live.permissions_seen.add(request.request_id)
                 live.tracker.apply([Evidence(Source.HOOK, Signal.ASKED, request.created_at, request.dialog)])
             elif view.since > request.created_at and (view.dialog is None or view.state is not AgentState.WAITING):
-                await live.parts.journal.close_permission(request.request_id, PermissionStatus.ANSWERED_ELSEWHERE)
-                live.parts.bus.wake()
+                await self._close_permission(request, PermissionStatus.ANSWERED_ELSEWHERE)
+
+    async def _close_permission(self, request: PermissionRequest, status: PermissionStatus) -> None:
+        await self._live.parts.journal.close_permission(request.request_id, status)
+        await self._live.publish(EventKind.PERMISSION_DECIDED, request_id=request.request_id, status=status)
 
     def _doubtful(self) -> bool:
         view = self._live.tracker.view
@@ -220,7 +223,6 @@ class Observer:
             return Ending.abandoned()
         if live.cancel_requested:
             return Ending.cancelled()
-        await self._type_prompt()
         return self._over_limit() or await self._stalled() or await self._concluded()
 
     def _over_limit(self) -> Ending | None:
@@ -250,15 +252,6 @@ class Observer:
             await live.publish(EventKind.AGENT_NUDGED, agent=live.run.name)
         return None
 
-    async def _type_prompt(self) -> None:
-        """A prompt that argv could not carry goes in as soon as the agent is at its prompt."""
-        live = self._live
-        view = live.tracker.view
-        at_prompt = view.evidence is not None and view.evidence.source in (Source.REGISTRY, Source.HOOK)
-        waiting = view.state in (AgentState.INITIALIZING, AgentState.WAITING) and at_prompt
-        if live.typed_prompt and waiting and await self._messenger.submit(live.typed_prompt):
-            live.typed_prompt = None
-
     async def _concluded(self) -> Ending | None:
         live = self._live
         view = live.tracker.view
@@ -285,4 +278,4 @@ class Observer:
         await self._messenger.close()
         journal, run_id = self._live.parts.journal, self._live.run.run_id
         for request in await journal.permissions(run_id):
-            await journal.close_permission(request.request_id, PermissionStatus.EXPIRED)
+            await self._close_permission(request, PermissionStatus.EXPIRED)

@@ -52,16 +52,18 @@ async def intend(parts: Parts, term: int, task: Task) -> LiveRun:
     profile = _profile(parts, task)
     driver = _driver(parts, profile)
     earlier = await parts.journal.runs(RunQuery(task_id=task.task_id, limit=1))
-    run = _new_run(parts, term, task, profile, path, earlier[0] if earlier else None)
+    resume = bool(earlier) and await _resumable(driver, earlier[0], profile, path)
+    run = _new_run(parts, term, task, profile, path, earlier[0] if earlier else None, resume)
     live = LiveRun(parts, term, run, task, profile, driver)
     await live.save()
     parts.reach(SPAWN_INTENDED)
     return live
 
 
-def _new_run(parts: Parts, term: int, task: Task, profile: Profile, path: Path, earlier: Run | None) -> Run:
-    resumable = earlier is not None and _resumable(earlier, profile, path)
-    session_id = earlier.session_id if earlier and resumable else str(uuid.uuid4())
+def _new_run(
+    parts: Parts, term: int, task: Task, profile: Profile, path: Path, earlier: Run | None, resume: bool
+) -> Run:
+    session_id = earlier.session_id if earlier and resume else str(uuid.uuid4())
     return Run(
         run_id=secrets.token_hex(16),
         task_id=task.task_id,
@@ -75,19 +77,19 @@ def _new_run(parts: Parts, term: int, task: Task, profile: Profile, path: Path, 
         driver=profile.driver,
         mode=profile.mode,
         session_id=session_id,
-        resumed=resumable,
+        resumed=resume,
         created_at=parts.clock.now(),
         daemon_deaths=earlier.daemon_deaths if earlier else 0,
     )
 
 
-def _resumable(earlier: Run, profile: Profile, path: Path) -> bool:
+async def _resumable(driver: AgentDriver, earlier: Run, profile: Profile, path: Path) -> bool:
     """What the machine lost is resumed; an attempt that failed by itself starts afresh."""
     lost = earlier.failure_kind is not None and (
         earlier.failure_kind.infrastructure or earlier.failure_kind is FailureKind.USAGE_LIMIT
     )
     same = (earlier.driver, earlier.mode, earlier.cwd) == (profile.driver, profile.mode, path)
-    return lost and same and earlier.started_at is not None and earlier.session_id is not None
+    return lost and same and earlier.session_id is not None and await driver.resumable(earlier)
 
 
 async def launch(live: LiveRun) -> None:
@@ -107,7 +109,6 @@ async def launch(live: LiveRun) -> None:
 async def _launch(live: LiveRun) -> None:
     parts, run = live.parts, live.run
     launch = await _prepare(live)
-    live.typed_prompt = launch.typed_prompt
     argv = await parts.launchpad.prepare(run.run_id, live.term, launch)
     parts.reach(SPAWN_PREPARED)
     parts.watch.add_run(run.run_id)

@@ -29,6 +29,7 @@ async def stop_agent(live: LiveRun, interrupt_first: bool) -> bool:
         steps.insert(0, (launchpad.interrupt, limits.interrupt_grace_s))
     for act, grace_s in steps:
         if await _gone(live):
+            await launchpad.kill(run_id)  # tools of an agent whose launcher died may be left
             return True
         live.check_term()
         await act(run_id)

@@ -43,7 +43,7 @@ class OrchestratorThread:
             asyncio.run(self._main())
         except StaleTerm:
             log.info("this orchestrator was superseded and ends")
-        except Exception as error:
+        except Exception as error:  # whatever it was, the watchdog starts a fresh orchestrator and the log says why
             self.failure = error
             log.exception("the orchestrator failed")
 

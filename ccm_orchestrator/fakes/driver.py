@@ -16,6 +16,7 @@ from ccm_orchestrator.domain.agent import Dialog, Evidence, Signal, Source
 from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
 from ccm_orchestrator.domain.events import BusEvent, EventKind, HookRecord
 from ccm_orchestrator.domain.result import Usage
+from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.errors import DriverError, InputError
 from ccm_orchestrator.ports.agents import (
     AskedPermission,
@@ -57,6 +58,9 @@ class FakeDriver:
             files={"prompt.txt": order.prompt.encode()},
             stdin_file="prompt.txt",
         )
+
+    async def resumable(self, run: Run) -> bool:
+        return run.session_id is not None
 
     def registry_directory(self) -> Path | None:
         return self.registry

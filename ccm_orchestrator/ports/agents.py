@@ -100,6 +100,9 @@ class AgentDriver(Protocol):
     async def prepare(self, order: LaunchOrder) -> Launch:
         """Raises: AgentMissing, AgentUnsupported, NotLoggedIn, InvalidProject (directory gone or not trusted)."""
 
+    async def resumable(self, run: Run) -> bool:
+        """The conversation of an earlier run was kept and can be gone on with."""
+
     def registry_directory(self) -> Path | None:
         """To be watched; None: the driver has no registry."""
 

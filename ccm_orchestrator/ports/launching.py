@@ -29,8 +29,6 @@ class Launch:
     """Name in the run directory that gets a copy of the agent's stdout, one JSON object a line, while the window
     shows it readably; None: the window's terminal."""
     memory_limit_bytes: int | None = None
-    typed_prompt: str | None = field(default=None, repr=False)
-    """A prompt that argv cannot carry: the engine types it once the agent is at its prompt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,14 @@ permission_mode = "acceptEdits"
 
 
 @contextmanager
-def world(config: str = CONFIG, version: str | None = None) -> Iterator[Sandbox]:
+def world(config: str = CONFIG, version: str | None = None, head: str = "") -> Iterator[Sandbox]:
     """A sandbox whose project is registered with the first daemon that `start_daemon` starts."""
     model = ScriptedModel(shipped_scenarios())
     claude = claude_binary(version or claude_versions()[-1])
     with (
         tempfile.TemporaryDirectory(prefix="ccm-", ignore_cleanup_errors=True) as name,
         model.in_thread() as url,
-        Sandbox(Path(name), claude, url, config) as sandbox,
+        Sandbox(Path(name), claude, url, config, head) as sandbox,
     ):
         sandbox.run("project", "add", str(sandbox.project), "--name", "sample")
         yield sandbox

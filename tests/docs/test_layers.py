@@ -35,7 +35,6 @@ IMPURE = frozenset(
 """What the domain must not have: input, output, threads, clocks, chance."""
 
 HOMES = {
-    "aiosqlite": {"adapters.sqlite"},
     "asyncinotify": {"adapters.watch"},
     "fastapi": {"api"},
     "libtmux": {"adapters.tmux"},

@@ -17,9 +17,11 @@ from ccm_orchestrator.adapters.claude.permissions import permission_answer, read
 from ccm_orchestrator.adapters.claude.readiness import Projects, Readiness
 from ccm_orchestrator.adapters.claude.reporting import report
 from ccm_orchestrator.adapters.claude.screen import read_screen
+from ccm_orchestrator.adapters.claude.transcript import has_conversation
 from ccm_orchestrator.domain.agent import Evidence
 from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
 from ccm_orchestrator.domain.events import HookRecord
+from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.ports.agents import (
     AskedPermission,
     DriverHealth,
@@ -59,6 +61,11 @@ class ClaudeDriver:
         env = agent_environment(self._environment, order)
         executable, version = await self._readiness.require(order, env)
         return launch_of(order, executable, version, self._hook_script, env)
+
+    async def resumable(self, run: Run) -> bool:
+        if run.session_id is None:
+            return False
+        return await asyncio.to_thread(has_conversation, self._paths.directory / "projects", run.session_id)
 
     def registry_directory(self) -> Path | None:
         return self._paths.sessions

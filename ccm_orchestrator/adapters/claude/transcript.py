@@ -35,6 +35,15 @@ def read_transcript(path: Path) -> Sequence[Evidence]:
     return [*ended, Evidence(Source.TRANSCRIPT, Signal.ACTIVE, newest, "transcript")]
 
 
+def has_conversation(projects: Path, session_id: str) -> bool:
+    """Something was said and kept: without it, `--resume` fails."""
+    for path in projects.glob(f"*/{session_id}.jsonl"):
+        with path.open("rb") as lines:
+            if any(b'"type":"assistant"' in line for line in lines):
+                return True
+    return False
+
+
 def usage_since(path: Path, since: datetime) -> Usage:
     """Tokens of all messages from then on, subagents' included. A message is repeated for each of its blocks."""
     per_message = {use[0]: use[1] for file in _files(path) for use in _usages(file, since)}

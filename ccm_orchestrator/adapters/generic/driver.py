@@ -26,7 +26,7 @@ from ccm_orchestrator.domain.agent import Evidence, Signal, Source
 from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
 from ccm_orchestrator.domain.events import BusEvent, EventKind, HookRecord
 from ccm_orchestrator.domain.result import Usage
-from ccm_orchestrator.domain.run import Mode
+from ccm_orchestrator.domain.run import Mode, Run
 from ccm_orchestrator.errors import AgentMissing, DriverError, InvalidProject, InvalidSettings
 from ccm_orchestrator.ports.agents import (
     AskedPermission,
@@ -90,6 +90,9 @@ class GenericDriver:
             stdout_file=OUTPUT_FILE if order.run.mode is Mode.PRINT else None,
             memory_limit_bytes=order.profile.memory_limit_mb * 1024 * 1024,
         )
+
+    async def resumable(self, run: Run) -> bool:
+        return False
 
     def registry_directory(self) -> Path | None:
         return None

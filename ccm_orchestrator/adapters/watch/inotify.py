@@ -171,7 +171,7 @@ class _Session:
 
     def _watch_registry(self, directory: Path) -> bool:
         def changed(event: Event) -> None:
-            self.pending.add(WakeupKind.REGISTRY)
+            self.pending.add(WakeupKind.REGISTRY, name=str(event.name) if event.name else None)
             if Mask.IGNORED in event.mask:
                 self._registries.discard(directory)
                 self.add_registry(directory)

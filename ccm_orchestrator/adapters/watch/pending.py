@@ -15,8 +15,8 @@ class Pending:
         self._waiting: dict[Wakeup, None] = {}
         self._news = asyncio.Event()
 
-    def add(self, kind: WakeupKind, run_id: str | None = None) -> None:
-        self._waiting[Wakeup(kind, run_id)] = None
+    def add(self, kind: WakeupKind, run_id: str | None = None, name: str | None = None) -> None:
+        self._waiting[Wakeup(kind, run_id, name)] = None
         self._news.set()
 
     async def take(self) -> AsyncIterator[Wakeup]:
