@@ -4,42 +4,43 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
 from ccm_orchestrator.errors import StateDirectoryBusy, StoreUnavailable
 
+LOOK_INTERVAL_S = 0.02
+PATIENCE_S = 10.0
+PASSING = "passing"
+
 
 class StateLock:
     """A kernel lock on `daemon.lock`: it goes with the process, however that ends, so a stale file means nothing."""
 
-    def __init__(self, state_directory: Path) -> None:
+    def __init__(self, state_directory: Path, passing: bool = False) -> None:
+        """`passing`: held by a command for a moment, in the place of a daemon; whoever else wants it waits."""
         self.path = state_directory / "daemon.lock"
+        self._passing = passing
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """A second call does nothing. Raises: StateDirectoryBusy, StoreUnavailable."""
+        """Waits while others only pass. A second call does nothing. Raises: StateDirectoryBusy, StoreUnavailable."""
         if self._descriptor is not None:
             return
+        descriptor = self._open()
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"The state directory {self.path.parent} cannot be used: {error.strerror}.", path=self.path
-            ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
+            self._lock(descriptor)
+        except BaseException:
             os.close(descriptor)
-            raise self._refusal(error, holder) from error
+            raise
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()} {PASSING if self._passing else ''}".strip().encode() + b"\n", 0)
         self._descriptor = descriptor
 
     def release(self) -> None:
         if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -52,13 +53,38 @@ class StateLock:
     ) -> None:
         self.release()
 
+    def _open(self) -> int:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"The state directory {self.path.parent} cannot be used: {error.strerror}.", path=self.path
+            ) from error
+
+    def _lock(self, descriptor: int) -> None:
+        """A holder is believed to stay when two looks in a row say so: the first may see one that was killed."""
+        deadline, last_holder = time.monotonic() + PATIENCE_S, ""
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError as error:
+                holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+                stays = holder == last_holder != "" and PASSING not in holder
+                if not isinstance(error, BlockingIOError) or stays or time.monotonic() > deadline:
+                    raise self._refusal(error, holder) from error
+                last_holder = holder
+            time.sleep(LOOK_INTERVAL_S)
+
     def _refusal(self, error: OSError, holder: str) -> StateDirectoryBusy | StoreUnavailable:
         directory = self.path.parent
         if not isinstance(error, BlockingIOError):
             return StoreUnavailable(f"The file {self.path} cannot be locked: {error.strerror}.", path=self.path)
+        pid = holder.removesuffix(PASSING).strip()
         return StateDirectoryBusy(
-            f"Another daemon (process {holder or 'unknown'}) runs on the state directory {directory}: "
+            f"Another daemon (process {pid or 'unknown'}) runs on the state directory {directory}: "
             "stop it first, or give this one a directory of its own.",
             path=self.path,
-            pid=int(holder) if holder.isdigit() else None,
+            pid=int(pid) if pid.isdigit() else None,
         )

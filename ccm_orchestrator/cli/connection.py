@@ -25,7 +25,7 @@ from ccm_orchestrator.settings import Settings
 
 ANSWER_TIMEOUT_S = 30.0
 START_PATIENCE_S = 10.0
-"""A daemon that starts, or another command that serves itself, holds the lock for a moment before it answers."""
+"""A daemon that starts holds the lock for a moment before it answers."""
 RETRY_INTERVAL_S = 0.05
 STREAM_TIMEOUT_S = 60.0
 """The stream says that it lives more often than this."""
@@ -94,7 +94,7 @@ def segment(ref: str) -> str:
 async def connect(settings: Settings) -> AsyncIterator[Connection]:
     """Raises: DaemonUnreachable when there is a daemon that does not answer; StoreError when there is none and the
     database cannot be opened."""
-    lock = StateLock(settings.state_directory)
+    lock = StateLock(settings.state_directory, passing=True)
     async with AsyncExitStack() as stack:
         client = await _client_of_daemon(settings, lock)
         if client is not None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,27 @@ class TestStateLock:
         (tmp_path / "file").write_text("")
         with pytest.raises(StoreUnavailable, match=f"{tmp_path}/file/state"):
             StateLock(tmp_path / "file" / "state").acquire()
+
+
+def test_a_daemon_waits_for_a_command_that_passes(tmp_path: Path) -> None:
+    command = StateLock(tmp_path, passing=True)
+    command.acquire()
+    with ThreadPoolExecutor(1) as threads:
+        daemon = StateLock(tmp_path)
+        starting = threads.submit(daemon.acquire)
+        with pytest.raises(TimeoutError):
+            starting.result(0.2)
+        command.release()
+        starting.result(30)
+        with pytest.raises(StateDirectoryBusy):
+            command.acquire()
+        daemon.release()
+
+
+def test_commands_wait_for_each_other(tmp_path: Path) -> None:
+    def pass_through(_: int) -> None:
+        with StateLock(tmp_path, passing=True):
+            pass
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(pass_through, range(50)))) == 50

@@ -23,9 +23,9 @@ def text(value: object, style: str = "") -> Text:
 
 
 def duration(seconds: float) -> str:
-    """`0.8 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    """`0.8 s`, `7 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f} s".replace(".0 ", " ")
     whole = round(seconds)
     for unit, size, smaller, smaller_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
         if whole >= size:
@@ -39,8 +39,9 @@ def ago(timestamp: str | None, now: datetime | None = None) -> str:
     if timestamp is None:
         return ""
     age_s = ((now or datetime.now(UTC)) - datetime.fromisoformat(timestamp)).total_seconds()
-    rounded = age_s if abs(age_s) < 60 else age_s // 60 * 60 if abs(age_s) < 86400 else age_s // 3600 * 3600
-    return f"{duration(rounded)} ago" if age_s >= 0 else f"in {duration(-rounded)}"
+    unit_s = 1 if abs(age_s) < 60 else 60 if abs(age_s) < 86400 else 3600
+    rounded_s = abs(age_s) // unit_s * unit_s
+    return f"{duration(rounded_s)} ago" if age_s >= 0 else f"in {duration(rounded_s)}"
 
 
 def number(value: int) -> str:

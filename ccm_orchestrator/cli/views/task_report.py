@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ccm_orchestrator.cli.views.plain import ago, dollars, duration, number, text
 from ccm_orchestrator.cli.views.tables import facts
-from ccm_orchestrator.cli.views.tasks import status_text
+from ccm_orchestrator.cli.views.tasks import short_id, status_text
 
 SHOWN_PATHS = 20
 
@@ -78,10 +78,11 @@ def _limits(task: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _hold(task: dict[str, Any]) -> Iterator[RenderableType]:
     hold = task["hold"]
     yield text(f"{hold['reason']}: {hold['detail']}", "yellow")
+    command = f"ccm-orchestrator task release {short_id(task['task_id'])}"
     if hold["until"]:
-        yield text(f"Released by itself {ago(hold['until'])}.")
+        yield text(f"Tried again {ago(hold['until'])}, or at once with: {command}")
     else:
-        yield text(f"Mend it, then: ccm-orchestrator task release {task['task_id'][:8]}")
+        yield text(f"Mend it, then: {command}")
 
 
 def _result(result: dict[str, Any]) -> list[RenderableType]:
@@ -142,5 +143,5 @@ def _ways_on(task: dict[str, Any], project_path: str | None) -> Iterator[Rendera
     if ended and task["result"] and task["result"]["session_id"] and project_path:
         yield text(f"cd {shlex.quote(project_path)} && claude --resume {task['result']['session_id']}")
     if task["status"] in ("failed", "cancelled"):
-        yield text(f"ccm-orchestrator task retry {task['task_id'][:8]}")
-    yield text(f"ccm-orchestrator logs {task['task_id'][:8]}")
+        yield text(f"ccm-orchestrator task retry {short_id(task['task_id'])}")
+    yield text(f"ccm-orchestrator logs {short_id(task['task_id'])}")

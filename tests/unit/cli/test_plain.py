@@ -1,0 +1,65 @@
+"""Foreign text reaches a person's terminal as text."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from ccm_orchestrator.cli.views.plain import ago, dollars, duration, number, plain
+
+
+@pytest.mark.parametrize(
+    ("foreign", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;new title\x07text", "text"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1bPq#0\x1b\\sixel", "sixel"),
+        ("a\x08\x08b\rc\x7f\x9b31m", "abc31m"),
+        ("keeps\ttabs\nand lines, é, 日本, 🎉", "keeps\ttabs\nand lines, é, 日本, 🎉"),
+        ("evil\u202eexe.txt", "evilexe.txt"),
+        ("lone \ud800 surrogate", "lone ? surrogate"),
+        ("unended \x1b]0;title", "unended "),
+    ],
+)
+def test_nothing_but_text_is_left(foreign: str, shown: str) -> None:
+    assert plain(foreign) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.84, "0.8 s"),
+        (7, "7 s"),
+        (42.3, "42 s"),
+        (60, "1 min"),
+        (185, "3 min 5 s"),
+        (7800, "2 h 10 min"),
+        (273_600, "3 d 4 h"),
+    ],
+)
+def test_durations(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "shown"),
+    [
+        ("2026-01-01T11:59:18+00:00", "42 s ago"),
+        ("2026-01-01T11:56:55Z", "3 min ago"),
+        ("2026-01-01T14:00:30Z", "in 2 h"),
+        ("2026-01-01T12:00:05Z", "in 5 s"),
+        ("2025-12-30T12:00:00Z", "2 d ago"),
+        (None, ""),
+    ],
+)
+def test_points_in_time(timestamp: str | None, shown: str) -> None:
+    assert ago(timestamp, datetime(2026, 1, 1, 12, tzinfo=UTC)) == shown
+
+
+def test_numbers() -> None:
+    assert (number(1234567), dollars(None), dollars(0.01234), dollars(12.346)) == (
+        "1 234 567",
+        "unknown",
+        "$0.0123",
+        "$12.35",
+    )
