@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ccm_orchestrator.domain.profiles import BUILT_IN, PermissionMode, Profile
 from ccm_orchestrator.domain.run import Mode
-from ccm_orchestrator.settings.types import Count, Expect, Positive, PositiveOrZero, Table, Text, Texts
+from ccm_orchestrator.settings.types import Argv, Count, Expect, Positive, PositiveOrZero, Table, Text, Texts
 
 
 class ProjectProfileTable(Table):
@@ -54,7 +54,7 @@ class ProfileTable(ProjectProfileTable):
         repr=False,
         description="Variables added to the agent's environment; never shown. In the file only.",
     )
-    command: Texts | None = Field(
+    command: Argv | None = Field(
         default=None,
         description="`generic` only: the argv; `{prompt_file}`, `{marker_done}`, `{marker_error}` are replaced in it.",
     )

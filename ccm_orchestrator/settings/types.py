@@ -73,3 +73,4 @@ VariableNames = Annotated[
     Expect('a list of names of environment variables, such as ["HTTPS_PROXY"]'),
 ]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split), Expect('a list of texts, such as ["Read", "Bash(git *)"]')]
+Argv = Annotated[tuple[str, ...], BeforeValidator(_split), Expect("a list of texts")]

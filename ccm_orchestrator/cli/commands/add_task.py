@@ -6,10 +6,11 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from ccm_orchestrator.cli.commands import task_options as options
 from ccm_orchestrator.cli.commands.wait import wait_for
 from ccm_orchestrator.cli.connection import Connection, connect, segment
 from ccm_orchestrator.cli.exits import Exit
@@ -25,42 +26,22 @@ def add_to(group: typer.Typer) -> None:
 
 async def add(
     session: Session,
-    prompt: Annotated[
-        str | None, typer.Argument(metavar="PROMPT", help="What the agent is to do; `-` reads it from stdin.")
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read the prompt from a file (UTF-8).")
-    ] = None,
-    project: Annotated[
-        str | None, typer.Option("--project", "-p", help="Registered project; default: the one you are in.")
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile; default: the project's, else `executor`.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model; default: the profile's.")] = None,
-    priority: Annotated[int, typer.Option(help="Higher goes first; from -1000 to 1000.")] = 0,
-    run_after: Annotated[
-        str | None, typer.Option(metavar="WHEN", help="Not before: `30m`, `2h`, `1d`, or an ISO time.")
-    ] = None,
-    after: Annotated[
-        list[str] | None, typer.Option(metavar="TASK", help="Not before this task has succeeded; repeatable.")
-    ] = None,
-    dedup_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="While a task with this key has not ended, it is returned.")
-    ] = None,
-    max_attempts: Annotated[
-        int, typer.Option(help="Tries before the task fails; from 1 to 20.")
-    ] = DEFAULT_MAX_ATTEMPTS,
-    time_limit_s: Annotated[
-        float | None, typer.Option("--time-limit", metavar="SECONDS", help="Longest time of one run.")
-    ] = None,
-    budget_usd: Annotated[
-        float | None, typer.Option("--budget", metavar="USD", help="US dollars that one run may cost.")
-    ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A word to find the task by; repeatable.")] = None,
-    system: Annotated[str | None, typer.Option(help="The machine meant to run it; default: any.")] = None,
-    idempotency_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Repeating the command with the same key adds nothing.")
-    ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, as `task wait` does.")] = False,
+    prompt: options.Prompt = None,
+    file: options.PromptFile = None,
+    project: options.Project = None,
+    profile: options.Profile = None,
+    model: options.Model = None,
+    priority: options.Priority = 0,
+    run_after: options.RunAfter = None,
+    after: options.After = None,
+    dedup_key: options.DedupKey = None,
+    max_attempts: options.MaxAttempts = DEFAULT_MAX_ATTEMPTS,
+    time_limit_s: options.TimeLimit = None,
+    budget_usd: options.Budget = None,
+    tag: options.Tags = None,
+    system: options.System = None,
+    idempotency_key: options.IdempotencyKey = None,
+    wait: options.Wait = False,
 ) -> Exit | None:
     """Add a task. It is durably stored when this returns, whether the daemon runs or not.
 
