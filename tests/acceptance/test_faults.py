@@ -53,6 +53,11 @@ def tmux_pid(sandbox: Sandbox) -> int:
     return int(shown.stdout)
 
 
+def _conversation(sandbox: Sandbox) -> str:
+    """All transcripts of the sandbox."""
+    return "".join(path.read_text() for path in (sandbox.home / ".claude" / "projects").glob("*/*.jsonl"))
+
+
 def failure_kinds(sandbox: Sandbox, task_id: str) -> list[object]:
     return [
         kind
@@ -77,7 +82,8 @@ def test_a_killed_agent_is_noticed_at_once_and_its_task_is_retried() -> None:
 def test_a_killed_launcher_takes_its_agent_along_and_the_run_is_resumed() -> None:
     with world() as sandbox, AgentCensus(sandbox):
         sandbox.start_daemon()
-        task_id = working(sandbox)
+        task_id = working(sandbox, "Work. [scenario:busy rounds=6 pause=0.3]")
+        wait_for("a kept conversation", lambda: _conversation(sandbox).count('"type":"assistant"') > 2, sandbox)
         session = sandbox.query("SELECT json_extract(run, '$.session_id') FROM runs")[0][0]
         agent = process(sandbox, task_id, "agent")
         os.kill(process(sandbox, task_id, "launcher"), signal.SIGKILL)

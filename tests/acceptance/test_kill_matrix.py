@@ -54,12 +54,9 @@ def test_a_daemon_killed_while_an_agent_works_loses_no_hook_event() -> None:
             sandbox.start_daemon()
         wait_status(sandbox, task_id, "succeeded", "failed", "held")
         check_invariants(sandbox)
-        kinds = dict(
-            sandbox.query(
-                "SELECT kind, count(*) FROM events WHERE task_id = ? AND kind LIKE 'tool_use%' GROUP BY kind", task_id
-            )
-        )
-        assert kinds["tool_use_start"] == kinds["tool_use_complete"] == 20
+        for kind in ("tool_use_start", "tool_use_complete"):
+            rows = sandbox.query("SELECT count(*) FROM events WHERE task_id = ? AND kind = ?", task_id, kind)
+            assert rows == [(20,)], kind
         assert launches(sandbox, task_id) == 1
 
 
