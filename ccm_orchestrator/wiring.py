@@ -96,7 +96,10 @@ def build_terminal(settings: Settings) -> TmuxTerminal:
 
 def build_launchpad(settings: Settings) -> RunDirectories:
     return RunDirectories(
-        settings.state_directory, python=Path(sys.executable), stop_grace_s=settings.stop.terminate_grace_s
+        settings.state_directory,
+        python=Path(sys.executable),
+        memory_group=settings.memory_group,
+        stop_grace_s=settings.stop.terminate_grace_s,
     )
 
 
@@ -268,8 +271,8 @@ class Daemon:
         await self._bus.publish(BusEvent(EventKind.DAEMON_INCIDENT, self._clock.now(), data={"message": sentence}))
 
     async def _keep_up(self) -> None:
-        """Backups, retention and requests that nobody answered, once a minute or when due."""
-        backup_due_at_s = self._clock.uptime_s() + self.settings.backups.interval_hours * 3600
+        """Backups (the first one soon after the start), retention and requests that nobody answered."""
+        backup_due_at_s = self._clock.uptime_s()
         while True:
             await asyncio.sleep(UPKEEP_S)
             try:

@@ -84,6 +84,12 @@ class Settings(Table):
     sweep_interval_s: Positive = Field(
         default=5.0, description="Seconds between two slow looks at all agents, which find what no event told."
     )
+    memory_group: Directory | None = Field(
+        default=None,
+        description="A control group delegated to the daemon, in which the kernel enforces the memory limit of each "
+        "agent; without it the limit is measured.",
+        json_schema_extra={"default_text": "none: measured"},
+    )
     watchdog_s: Positive = Field(
         default=60.0, description="Seconds without progress after which a stuck orchestrator is replaced."
     )

@@ -73,8 +73,8 @@ class ClaudeTable(Table):
 class BackupTable(Table):
     """Copies of the database, made while it is in use."""
 
-    interval_hours: Positive = Field(default=24.0, description="Hours between two backups.")
-    keep: CountOrZero = Field(default=7, description="How many backups are kept; 0 makes none.")
+    interval_hours: Positive = Field(default=1.0, description="Hours between two backups.")
+    keep: CountOrZero = Field(default=24, description="How many backups are kept; 0 makes none.")
 
 
 class LogTable(Table):
