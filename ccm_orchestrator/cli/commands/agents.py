@@ -66,7 +66,7 @@ async def screen(
         if session.as_json:
             session.show(found, "")
         else:
-            typer.echo(found["text"] if styled else plain(found["text"]))
+            typer.echo((found["text"] if styled else plain(found["text"])).rstrip())
 
 
 async def send(

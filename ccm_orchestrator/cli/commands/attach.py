@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ccm_orchestrator.cli.connection import connect, segment
+from ccm_orchestrator.cli.connection import connect
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.errors import InputError, TmuxMissing
 
@@ -29,11 +29,7 @@ async def attach(
 ) -> None:
     """Look over an agent's shoulder, and type to it if you like. Detach with Ctrl-b d: the agent goes on."""
     async with connect(session.settings) as connection:
-        found = (
-            await connection.get(f"/api/agents/{segment(agent)}")
-            if agent
-            else only(await connection.get("/api/agents"))
-        )
+        found = await connection.agent(agent) if agent else only(await connection.get("/api/agents"))
     argv: list[str] = found["attach"]
     if print_only or session.as_json:
         session.show({"agent": found["agent"], "attach": argv}, lambda: typer.echo(shlex.join(argv)))

@@ -7,14 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from ccm_orchestrator.cli.commands.agents import AgentRef
 from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.agents import permission_line, permission_list
+from ccm_orchestrator.domain.asking import ID_PREFIX
 from ccm_orchestrator.errors import InputError
 
-RequestOption = Annotated[
-    str | None, typer.Option("--request", "-r", metavar="ID", help="Which one, when the agent asks several things.")
+AskingRef = Annotated[
+    str,
+    typer.Argument(
+        metavar="AGENT|REQUEST",
+        help="The agent, or its task, when it asks one thing; else the request's whole id (perm-…).",
+    ),
 ]
 
 
@@ -39,31 +43,31 @@ async def permissions(
 
 async def approve(
     session: Session,
-    agent: AgentRef,
+    asking: AskingRef,
     answer: Annotated[
         list[str] | None, typer.Option(metavar="QUESTION=ANSWER", help="Answer to a question; repeatable.")
     ] = None,
-    request: RequestOption = None,
 ) -> None:
     """Allow what an agent asks, or answer its question."""
     answers = dict(_pair(each) for each in answer or ()) or None
-    await _decide(session, agent, request, {"decision": "allow", "answers": answers})
+    await _decide(session, asking, {"decision": "allow", "answers": answers})
 
 
 async def deny(
     session: Session,
-    agent: AgentRef,
+    asking: AskingRef,
     reason: Annotated[str, typer.Option("--reason", "-m", help="Told to the agent.")] = "",
-    request: RequestOption = None,
 ) -> None:
     """Refuse what an agent asks."""
-    await _decide(session, agent, request, {"decision": "deny", "reason": reason})
+    await _decide(session, asking, {"decision": "deny", "reason": reason})
 
 
-async def _decide(session: Session, agent: str, request: str | None, body: dict[str, Any]) -> None:
+async def _decide(session: Session, asking: str, body: dict[str, Any]) -> None:
     async with connect(session.settings) as connection:
-        run_id = (await connection.agent(agent))["run_id"]
-        path = f"/api/permissions/{segment(request)}" if request else f"/api/agents/{run_id}/permissions"
+        if asking.startswith(ID_PREFIX):
+            path = f"/api/permissions/{segment(asking)}"
+        else:
+            path = f"/api/agents/{(await connection.agent(asking))['run_id']}/permissions"
         decided = await connection.post(path, body | {"decided_by": f"cli:{getpass.getuser()}"})
         session.show(decided, permission_line(decided), ids=decided["request_id"])
 

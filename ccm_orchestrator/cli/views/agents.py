@@ -83,16 +83,14 @@ def permission_list(requests: list[dict[str, Any]]) -> RenderableType:
 
 
 def _permission(request: dict[str, Any]) -> RenderableType:
-    table = facts()
-    title = text(f"{request['dialog']} {request['tool_name']}", "bold")
-    table.add_row(
-        text(short_id(request["request_id"])), title.append_text(text(f"  {ago(request['created_at'])}", "dim"))
-    )
+    agent = f"ccm-{request['run_id'][:8]}"
+    line = text(f"{request['dialog']} {request['tool_name']}", "bold")
     asked = plain(json.dumps(request["tool_input"], ensure_ascii=False))
+    table = facts()
+    table.add_row(text(agent), line.append_text(text(f"  {ago(request['created_at'])}", "dim")))
     table.add_row("", text(asked if len(asked) <= INPUT_LENGTH else asked[: INPUT_LENGTH - 1] + "…"))
     if request["status"] == "open":
-        agent = f"ccm-{request['run_id'][:8]}"
-        table.add_row("", text(f"ccm-orchestrator agent approve {agent} --request {request['request_id']}", "dim"))
+        table.add_row("", text(f"ccm-orchestrator agent approve {request['request_id']}", "dim"))
     else:
         table.add_row("", permission_line(request))
     return table

@@ -134,6 +134,9 @@ def _changes(git: dict[str, Any]) -> Iterator[RenderableType]:
     yield _rule(f"git {git['base_commit'][:9]}..{git['head_commit'][:9]}")
     yield from (text(commit, "green") for commit in git["commits"])
     yield text(git["diff_stat"].rstrip() or "no change")
+    uncounted = [path for path in git["files_changed"] if path not in git["diff_stat"]]
+    if uncounted:
+        yield _paths(uncounted)
 
 
 def _ways_on(task: dict[str, Any], project_path: str | None) -> Iterator[RenderableType]:

@@ -62,7 +62,7 @@ def test_a_task_that_was_added_without_a_daemon_is_picked_up(ccm: CommandLine) -
         assert [agent["task_id"] for agent in ccm("agent", "list", "--all", "--json").json] == [task_id]
         assert ccm("agent", "state", task_id[:8], "--explain").out
         assert ccm("agent", "list", "--task", task_id[:8], "-q").out.startswith("ccm-")
-        ended = ccm("attach", task_id)
+        ended = ccm("attach", task_id[:8])
         assert ended.code == Exit.BAD_INPUT and "has no window" in ended.err
 
 

@@ -1,6 +1,7 @@
 """What people see of tasks, agents and events, from the JSON that the API gives."""
 
 import dataclasses
+import re
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -71,7 +72,7 @@ RESULT = TaskResult(
         errors=("a tool failed",),
     ),
     usage=Usage(12345, 678, 90, 10, cost_usd=0.1234, source="result"),
-    git=GitChange("a" * 40, "b" * 40, ("bbbbbbb Fix it",), ("a.py",), " a.py | 2 +-\n"),
+    git=GitChange("a" * 40, "b" * 40, ("bbbbbbb Fix it",), ("a.py", "new.txt"), " a.py | 2 +-\n"),
     duration_s=75.0,
     session_id="session-1",
 )
@@ -106,7 +107,7 @@ def as_json(task: Task) -> dict[str, Any]:
 
 def test_a_finished_task_tells_everything_that_a_person_asks() -> None:
     task = dataclasses.replace(TASK, status=TaskStatus.SUCCEEDED, result=RESULT)
-    page = shown(task_report(as_json(task), "/my sample"))
+    page = re.sub(r" +$", "", shown(task_report(as_json(task), "/my sample")), flags=re.M)
     for words in (
         "succeeded",
         "Fix the [bold]test[/bold] now",
@@ -121,7 +122,7 @@ def test_a_finished_task_tells_everything_that_a_person_asks() -> None:
         "… and 10 more",
         "a tool failed",
         "bbbbbbb Fix it",
-        "a.py | 2 +-",
+        "a.py | 2 +-\nnew.txt",
         "cd '/my sample' && claude --resume session-1",
     ):
         assert words in page
@@ -183,7 +184,7 @@ def test_every_agent_state_is_shown_with_its_evidence(state: AgentState) -> None
 
 def test_permissions_say_how_to_answer() -> None:
     request = {
-        "request_id": "r" * 32,
+        "request_id": "perm-" + "0" * 24,
         "run_id": RUN_ID,
         "dialog": "permission",
         "tool_name": "Bash",
@@ -194,7 +195,7 @@ def test_permissions_say_how_to_answer() -> None:
     }
     page = shown(permission_list([request]), width=500)
     assert "rm -rf /" in page and "\x1b" not in page and "…" in page
-    assert f"agent approve ccm-1f3c9a2b --request {'r' * 32}" in page
+    assert f"agent approve perm-{'0' * 24}" in page and "ccm-1f3c9a2b" in page
     decided = request | {"status": "decided", "verdict": {"decision": "deny", "decided_by": "cli:me"}}
     assert "deny by cli:me" in shown(permission_list([decided]))
 
