@@ -48,6 +48,8 @@ class Sandbox:
         self.project = directory / "sample"
         self.port = free_port()
         self.daemon: subprocess.Popen[bytes] | None = None
+        self.overrides: dict[str, str | None] = {}
+        """What differs in `env`; None takes a variable out."""
         self._claude = claude
         self._model_url = model_url
         self._config = config
@@ -68,7 +70,7 @@ class Sandbox:
     @property
     def env(self) -> dict[str, str]:
         """The whole environment of the daemon and of commands run beside it."""
-        return {
+        env: dict[str, str | None] = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
@@ -79,7 +81,8 @@ class Sandbox:
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_INSTALLATION_CHECKS": "1",
             "GIT_CONFIG_NOSYSTEM": "1",
-        }
+        } | self.overrides
+        return {name: value for name, value in env.items() if value is not None}
 
     def tmux(self, *arguments: str) -> list[str]:
         """A tmux command line for the sandbox's own server."""
@@ -90,10 +93,11 @@ class Sandbox:
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`ccm-orchestrator ARGUMENTS` to its end. Raises: RuntimeError with its words when `check` and it failed."""
+        cwd = self.project if self.project.is_dir() else self.directory
         done = subprocess.run(
             self.cli(*arguments),
             env=self.env,
-            cwd=self.project,
+            cwd=cwd,
             capture_output=True,
             text=True,
             check=False,
@@ -161,10 +165,13 @@ class Sandbox:
         values = {"project": "sample", "prompt": prompt, **columns}
         names = ", ".join(values)
         marks = ", ".join("?" * len(values))
+        rows = self.execute(f"INSERT INTO tasks({names}) VALUES ({marks}) RETURNING task_id", *values.values())
+        return str(rows[0][0])
+
+    def execute(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """Plain SQL that may write, committed, as anybody's `sqlite3` would."""
         with contextlib.closing(sqlite3.connect(self.state / "ccm.db", timeout=10)) as database, database:
-            statement = f"INSERT INTO tasks({names}) VALUES ({marks}) RETURNING task_id"
-            row = database.execute(statement, list(values.values())).fetchone()
-        return str(row[0])
+            return database.execute(statement, values).fetchall()
 
     def query(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """Rows of the daemon's database, read-only."""

@@ -33,10 +33,19 @@ permission_mode = "acceptEdits"
 
 
 @contextmanager
-def world(config: str = CONFIG, version: str | None = None, head: str = "") -> Iterator[Sandbox]:
-    """A sandbox whose project is registered with the first daemon that `start_daemon` starts."""
-    model = ScriptedModel(shipped_scenarios())
-    claude = claude_binary(version or claude_versions()[-1])
+def world(
+    config: str = CONFIG,
+    version: str | None = None,
+    head: str = "",
+    claude: Path | None = None,
+    model: ScriptedModel | None = None,
+) -> Iterator[Sandbox]:
+    """A sandbox whose project is registered with the first daemon that `start_daemon` starts.
+
+    `claude` stands in the place of the release, `model` of the one with the shipped scenarios.
+    """
+    model = model or ScriptedModel(shipped_scenarios())
+    claude = claude or claude_binary(version or claude_versions()[-1])
     with (
         tempfile.TemporaryDirectory(prefix="ccm-", ignore_cleanup_errors=True) as name,
         model.in_thread() as url,
