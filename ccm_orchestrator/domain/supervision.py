@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from ccm_orchestrator.domain.agent import AgentState, AgentView, Signal
+from ccm_orchestrator.domain.agent import AgentState, AgentView
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.result import Failure, FailureKind
 from ccm_orchestrator.domain.task import Hold, HoldReason, Task
@@ -23,8 +23,6 @@ NUDGE_ECHO_S = 3.0
 """What an agent shows this soon after a nudge is the nudge itself coming back, and no sign of life."""
 PROMPT_GRACE_S = 90.0
 """How long a started agent may take to accept its prompt."""
-INTERRUPTED_GRACE_S = 3.0
-"""An idle prompt without a `Stop` counts as interrupted after this: the hook may still be on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +125,6 @@ def stall(view: AgentView, profile: Profile, now: datetime, nudged_at: datetime 
         return Stall.FAIL if (now - nudged_at).total_seconds() > grace_s else Stall.NONE
     silent_s = (now - view.last_sign_of_life).total_seconds()
     return Stall.NUDGE if silent_s >= profile.inactivity_limit_s else Stall.NONE
-
-
-def interrupted(view: AgentView, now: datetime) -> bool:
-    """The agent is at its prompt although its turn never ended: a person pressed Esc or said "No"."""
-    return (
-        view.state is AgentState.WAITING
-        and view.dialog is None
-        and view.evidence is not None
-        and view.evidence.signal is Signal.IDLE
-        and (now - view.since).total_seconds() > INTERRUPTED_GRACE_S
-    )
 
 
 class Adoption(StrEnum):

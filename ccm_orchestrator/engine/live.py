@@ -50,6 +50,7 @@ class LiveRun:
         self.nudged_at: datetime | None = None
         self.marker_asked = False
         self.permissions_seen: set[str] = set()
+        self.poked = True
         self.cancel_requested = False
         self.fenced = False
         self.retired = False
@@ -60,6 +61,11 @@ class LiveRun:
 
     def wake(self, kind: WakeupKind) -> None:
         self.pending.add(kind)
+        self.news.set()
+
+    def poke(self) -> None:
+        """Somebody wrote a message or answered a permission."""
+        self.poked = True
         self.news.set()
 
     def receive(self, readings: Sequence[Reading]) -> None:
@@ -81,6 +87,10 @@ class LiveRun:
         self.news.set()
 
     # --- used by the steps of the run ---
+
+    def take_poke(self) -> bool:
+        poked, self.poked = self.poked, False
+        return poked
 
     def check_term(self) -> None:
         """Before every act that the outside can see. Raises: StaleTerm."""

@@ -29,7 +29,10 @@ MARKER_REQUEST = (
     "Your last message has no end marker. If the task is finished, answer with a line [DONE]; "
     "if it cannot be finished, answer with a line [ERROR] and the reason."
 )
-_DOUBTFUL = frozenset({AgentState.SPAWNING, AgentState.INITIALIZING, AgentState.UNKNOWN, AgentState.WORKING})
+_UNSETTLED = frozenset({AgentState.SPAWNING, AgentState.INITIALIZING, AgentState.UNKNOWN})
+_WITNESS_NEWS = frozenset({WakeupKind.REGISTRY, WakeupKind.STREAM, WakeupKind.EXIT})
+SILENCE_S = 10.0
+"""A working agent that reported nothing for this long is looked at on its screen: a model that thinks fires no hook."""
 _ENDED = frozenset({AgentState.COMPLETE, AgentState.ERROR, AgentState.GONE})
 LAUNCH_GRACE_S = 15.0
 """How long a launcher may take to say that it started, before its window is called lost."""
@@ -44,6 +47,8 @@ class Observer:
         self._messenger = Messenger(live)
         self._published = (live.tracker.view.state, live.tracker.view.dialog)
         self._marked = live.task.status
+        self._intents_due = True
+        self._messages_wait = False
 
     async def observe(self) -> Ending:
         """Returns how it ended. Raises: StaleTerm."""
@@ -55,7 +60,13 @@ class Observer:
             ending = await self._supervise()
             if ending is not None:
                 return ending
-            await live.wait(live.parts.limits.tick_s)
+            await live.wait(self._pause_s())
+
+    def _pause_s(self) -> float:
+        """News ring the bell; only clocks need a look in between, and those of a settled agent are slow."""
+        limits = self._live.parts.limits
+        young = self._live.tracker.view.state in _UNSETTLED or self._live.nudged_at is not None
+        return limits.tick_s if young or self._messages_wait else limits.sweep_interval_s
 
     # --- gathering ---
 
@@ -66,10 +77,13 @@ class Observer:
         if WakeupKind.EXIT in pending or now >= live.next_trace_at:
             live.next_trace_at = now + timedelta(seconds=live.parts.limits.trace_interval_s)
             await self._look_at_processes()
-        if pending & {WakeupKind.REGISTRY, WakeupKind.STREAM, WakeupKind.EXIT} or self._doubtful():
+        sweep = now >= live.next_sweep_at
+        if pending & _WITNESS_NEWS or sweep:
             live.tracker.apply(await live.driver.observe(live.trace()))
-        await self._look_at_permissions()
-        if now >= live.next_sweep_at:
+        self._intents_due = live.take_poke() or sweep
+        if self._intents_due:
+            await self._look_at_permissions()
+        if sweep:
             live.next_sweep_at = now + timedelta(seconds=live.parts.limits.sweep_interval_s)
             await self._look_at_screen()
 
@@ -160,16 +174,18 @@ class Observer:
         await self._live.parts.journal.close_permission(request.request_id, status)
         await self._live.publish(EventKind.PERMISSION_DECIDED, request_id=request.request_id, status=status)
 
-    def _doubtful(self) -> bool:
-        view = self._live.tracker.view
-        return view.state in _DOUBTFUL and view.age_s(self._live.parts.clock.now()) > 1.0
+    def _screen_is_needed(self) -> bool:
+        """The screen is read of agents without better witnesses, of those that start, and of those that fell silent."""
+        live, view = self._live, self._live.tracker.view
+        if view.state in _ENDED or live.run.window is None:
+            return False
+        silent_s = (live.parts.clock.now() - view.last_sign_of_life).total_seconds()
+        only_witness = live.driver.registry_directory() is None
+        return only_witness or view.state in _UNSETTLED or (view.state is AgentState.WORKING and silent_s > SILENCE_S)
 
     async def _look_at_screen(self) -> None:
         live = self._live
-        view = live.tracker.view
-        if live.run.window is None or view.state in _ENDED:
-            return
-        if live.run.agent is not None and view.age_s(live.parts.clock.now()) < live.parts.limits.sweep_interval_s:
+        if live.run.window is None or not self._screen_is_needed():
             return
         try:
             screen = await live.parts.terminal.capture(live.run.window)
@@ -255,7 +271,7 @@ class Observer:
     async def _concluded(self) -> Ending | None:
         live = self._live
         view = live.tracker.view
-        if await self._messenger.deliver() and view.state not in (AgentState.ERROR, AgentState.GONE):
+        if await self._delivering():
             return None
         ending = conclude(view, str(live.run.cwd), live.last_text, live.profile.end_marker)
         if ending is None and view.state is AgentState.COMPLETE:
@@ -264,6 +280,15 @@ class Observer:
             await live.parts.journal.save_view(live.run.run_id, view)
             live.parts.reach(RUN_COMPLETE)
         return ending
+
+    async def _delivering(self) -> bool:
+        """A run does not end over a message that is on its way."""
+        view = self._live.tracker.view
+        if view.state in (AgentState.ERROR, AgentState.GONE):
+            return False
+        if self._intents_due or self._messages_wait or view.state is AgentState.COMPLETE:
+            self._messages_wait = await self._messenger.deliver()
+        return self._messages_wait
 
     async def _ask_for_marker(self) -> Ending | None:
         live = self._live

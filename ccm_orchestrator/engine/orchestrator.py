@@ -99,7 +99,7 @@ class Orchestrator:
 
     def _poked(self) -> None:
         self._renew_now.set()
-        self._roster.wake_all()
+        self._roster.poke_all()
 
     def _vacated(self, live: LiveRun) -> None:
         self._leases.forget(live.run.key)

@@ -69,9 +69,9 @@ class Roster:
         for live in self._concerned(wakeup):
             live.wake(wakeup.kind)
 
-    def wake_all(self) -> None:
+    def poke_all(self) -> None:
         for live in self._runs.values():
-            live.news.set()
+            live.poke()
 
     def answer(self, answers: dict[str, LeaseAnswer]) -> None:
         """What the store said of our leases."""
