@@ -217,7 +217,7 @@ def _text(data: bytes) -> str:
 
 
 def _untracked_note(count: int) -> list[str]:
-    return [f"{count} untracked file{'s' * (count != 1)}, not counted above."] if count else []
+    return [f" {count} untracked file{'s' * (count != 1)}"] if count else []
 
 
 def _cut_note(count: int, complete: bool) -> list[str]:

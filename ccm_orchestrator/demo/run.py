@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,9 +18,10 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 
 from ccm_orchestrator.demo.model import ScriptedModel
-from ccm_orchestrator.demo.sandbox import Sandbox, find_claude
+from ccm_orchestrator.demo.sandbox import STOP_LIMIT_S, Sandbox, find_claude
 from ccm_orchestrator.demo.scenario import shipped_scenarios
 
 LIMIT_S = 120.0
@@ -68,21 +70,32 @@ def main(claude: Path | None = None, keep: bool = False) -> int:
         )
         return 1
     directory = Path(tempfile.mkdtemp(prefix="ccm-demo-"))
-    model = ScriptedModel(shipped_scenarios())
-    started = time.monotonic()
     try:
-        with model.in_thread() as model_url, Sandbox(directory, executable, model_url, CONFIG) as sandbox:
-            Show(console, sandbox).play()
-    except (DemoFailed, RuntimeError) as error:
-        console.print(f"\n[bold red]The demo failed:[/] {error}")
-        console.print(f"Its files are in {directory}")
+        _play(console, directory, executable)
+    except KeyboardInterrupt:
+        console.print("\nInterrupted; the demo's daemon and agents are ended.")
+        return 130
+    except (DemoFailed, RuntimeError, httpx.HTTPError, subprocess.TimeoutExpired) as error:
+        console.print(f"\n[bold red]The demo failed:[/] {escape(str(error))}")
+        keep = True
         return 1
-    if keep:
-        console.print(f"The sandbox is in {directory}")
-    else:
-        shutil.rmtree(directory)
-    console.print(f"\n[bold green]Everything went as it should[/] ({time.monotonic() - started:.0f} s).")
+    finally:
+        if keep:
+            console.print(f"The demo's files are in {directory}", soft_wrap=True)
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
     return 0
+
+
+def _play(console: Console, directory: Path, claude: Path) -> None:
+    started = time.monotonic()
+    model = ScriptedModel(shipped_scenarios())
+    with model.in_thread() as model_url, Sandbox(directory, claude, model_url, CONFIG) as sandbox:
+        Show(console, sandbox).play()
+    console.print(
+        f"\n[bold green]Everything went as it should[/] ({time.monotonic() - started:.0f} s). "
+        "Daemon, tmux server and agents of the demo are ended."
+    )
 
 
 class Show:
@@ -93,6 +106,7 @@ class Show:
         self._sandbox = sandbox
         self._titles: dict[str, str] = {}
         self._started = time.monotonic()
+        self._answers: list[subprocess.Popen[str]] = []
 
     def play(self) -> None:
         """Raises: DemoFailed."""
@@ -105,8 +119,9 @@ class Show:
             self._titles[task_id] = act.title
             self._say(f"inserted a row: [bold]{act.title}[/] ({task_id[:8]})")
         attach = " ".join(sandbox.tmux("attach", "-t", "ccm"))
-        self._console.print(f"  [dim]to watch the agents meanwhile: {attach}[/]")
+        self._console.print(f"         [dim]to watch the agents meanwhile:\n         {attach}[/]", soft_wrap=True)
         self._follow()
+        self._check_answers()
         for act, task_id in zip(ACTS, self._titles, strict=True):
             self._check(act, task_id)
 
@@ -148,16 +163,31 @@ class Show:
             self._say(f"[bold]{title}[/]: {text}")
 
     def _approve(self, event: Mapping[str, object]) -> None:
-        """As a person would, by the same command."""
+        """As a person would, by the same command; the story goes on meanwhile."""
         data = event.get("data")
         request_id = str(data["request_id"]) if isinstance(data, dict) else ""
-        self._say(f"[dim]$ ccm-orchestrator agent approve {request_id[:8]}[/]")
-        self._sandbox.run("agent", "approve", request_id)
+        self._say(f"[dim]$ ccm-orchestrator agent approve {request_id}[/]")
+        self._answers.append(
+            subprocess.Popen(
+                self._sandbox.cli("agent", "approve", request_id),
+                env=self._sandbox.env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+
+    def _check_answers(self) -> None:
+        for answer in self._answers:
+            _, complaint = answer.communicate(timeout=STOP_LIMIT_S)
+            if answer.returncode:
+                raise DemoFailed(f"the permission could not be answered: {complaint}")
 
     def _check(self, act: Act, task_id: str) -> None:
         self._console.print()
-        shown = self._sandbox.run("task", "show", task_id)
-        sys.stdout.write(shown.stdout)
+        sys.stdout.flush()
+        shown = self._sandbox.cli("task", "show", task_id)
+        subprocess.run(shown, env=self._sandbox.env, check=True, timeout=STOP_LIMIT_S)
         with self._sandbox.api() as api:
             task = api.get(f"/api/tasks/{task_id}").json()
         if task["status"] != "succeeded":
@@ -175,7 +205,7 @@ _SENTENCES = {
     "task.succeeded": "[green]succeeded[/]",
     "task.failed": "[red]failed[/]: {reason}",
     "permission.requested": "asks for a permission: {subject}",
-    "permission.decided": "the permission is {status}",
+    "permission.decided": "the permission is decided: {decision} by {decided_by}",
     "tool_use_start": "uses {tool_name}",
     "agent.state": "",
 }
@@ -183,7 +213,7 @@ _SENTENCES = {
 
 def _sentence(kind: str, data: Mapping[str, object]) -> str:
     pattern = _SENTENCES.get(kind, "")
-    return pattern.format_map(_Blank(data))
+    return pattern.format_map(_Blank({name: escape(str(value)) for name, value in data.items()}))
 
 
 class _Blank(dict[str, object]):

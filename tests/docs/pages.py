@@ -138,7 +138,7 @@ def _parameters(parameters: list[Parameter]) -> str:
         is_option = parameter.opts[0].startswith("-")
         names = ", ".join(f"`{word}`" for word in (*parameter.opts, *parameter.secondary_opts)) if is_option else ""
         metavar = f" `{parameter.metavar}`" if is_option and parameter.metavar else ""
-        rows.append(f"| {names or f'`{_argument(parameter)}`'}{metavar} | {_cell(_meaning(parameter))} |")
+        rows.append(f"| {_cell((names or f'`{_argument(parameter)}`') + metavar)} | {_cell(_meaning(parameter))} |")
     return "\n".join(rows)
 
 

@@ -102,7 +102,7 @@ async def test_commits_changed_and_untracked_files_are_all_told(
     assert set(found.files_changed) == changed | {"new/deep/untracked.py"}
     assert " edited.py " in found.diff_stat
     assert "5 files changed" in found.diff_stat
-    assert found.diff_stat.endswith("2 untracked files, not counted above.")
+    assert found.diff_stat.endswith("\n 2 untracked files")
 
 
 async def test_nothing_changed(repository: Repository, workspace: GitWorkspace) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.constrain import Constrain
 from rich.rule import Rule
 from rich.text import Text
 
@@ -16,6 +16,7 @@ from ccm_orchestrator.cli.views.tables import facts
 from ccm_orchestrator.cli.views.tasks import short_id, status_text
 
 SHOWN_PATHS = 20
+RULE_WIDTH = 80
 
 
 def task_report(task: dict[str, Any], project_path: str | None, with_prompt: bool = False) -> RenderableType:
@@ -27,12 +28,13 @@ def task_report(task: dict[str, Any], project_path: str | None, with_prompt: boo
         parts += [_rule("held"), *_hold(task)]
     if task["result"]:
         parts += _result(task["result"])
-    parts += [_rule("look on"), *_ways_on(task, project_path)]
+    parts += [_rule("go on"), *_ways_on(task, project_path)]
     return Group(*parts)
 
 
-def _rule(title: str) -> Rule:
-    return Rule(Text(title, style="dim"), align="left", style="dim", characters="─")
+def _rule(title: str) -> RenderableType:
+    rule = Rule(Text(title, style="dim"), align="left", style="dim", characters="─")
+    return Constrain(rule, RULE_WIDTH)
 
 
 def _heading(task: dict[str, Any]) -> RenderableType:
@@ -52,7 +54,7 @@ def _facts(task: dict[str, Any]) -> RenderableType:
     table.add_row("attempt", text(f"{task['attempt']} of {task['max_attempts']}{_claimed(task)}"))
     for name, value in _limits(task):
         table.add_row(name, text(value))
-    return Padding(table, (1, 0))
+    return Group("", table, "")
 
 
 def _claimed(task: dict[str, Any]) -> str:
@@ -91,7 +93,7 @@ def _result(result: dict[str, Any]) -> list[RenderableType]:
         parts.append(text(f"{result['failure']['kind']}: {result['failure']['message']}", "red"))
     if result["text"]:
         parts.append(text(result["text"]))
-    parts.append(Padding(_consumption(result), (1, 0)))
+    parts += ["", _consumption(result), ""]
     parts += _doings(result["summary"])
     if result["git"]:
         parts += _changes(result["git"])
@@ -131,7 +133,8 @@ def _paths(paths: list[str]) -> Text:
 
 
 def _changes(git: dict[str, Any]) -> Iterator[RenderableType]:
-    yield _rule(f"git {git['base_commit'][:9]}..{git['head_commit'][:9]}")
+    base, head = git["base_commit"][:9], git["head_commit"][:9]
+    yield _rule(f"git {base}..{head}" if base != head else f"git, nothing committed since {base}")
     yield from (text(commit, "green") for commit in git["commits"])
     yield text(git["diff_stat"].rstrip() or "no change")
     uncounted = [path for path in git["files_changed"] if path not in git["diff_stat"]]
