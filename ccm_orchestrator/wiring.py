@@ -49,6 +49,7 @@ from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.tasks import TaskStore
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
+from ccm_orchestrator.settings.sources import read_project_file
 from ccm_orchestrator.telemetry.logs import configure_logs
 
 log = logging.getLogger(__name__)
@@ -201,6 +202,7 @@ class Daemon:
                 profiles=settings.profiles(),
                 limits=_limits(settings),
                 retry=_retry(settings),
+                project_profiles=lambda path: settings.profiles(read_project_file(path)),
                 run_token=self._secrets.run_token,
                 permission_url=lambda run_id: f"{settings.api_url}/internal/hooks/{run_id}/permission",
                 reach=self._reach,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.supervision import RetryPolicy
@@ -61,5 +62,7 @@ class Parts:
     """The secret that the agent of a run sends with its permission hook."""
     permission_url: Callable[[str], str | None] = lambda _run_id: None
     """Where the permission hook of a run is answered; None: nowhere but in its terminal."""
+    project_profiles: Callable[[Path], Mapping[str, Profile]] | None = None
+    """The profiles as a project's own file changes them (raises InvalidSettings); None: projects have no say."""
     chance: Callable[[], float] = random.random
     reach: Reach = reach_nothing

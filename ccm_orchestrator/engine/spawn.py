@@ -21,6 +21,7 @@ from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.errors import (
     DriverError,
     InputError,
+    InvalidSettings,
     StoreUnavailable,
     TerminalError,
     TerminalUnavailable,
@@ -49,7 +50,7 @@ class CannotSpawn(Exception):
 async def intend(parts: Parts, term: int, task: Task) -> LiveRun:
     """Commits the run before anything is started. Raises: CannotSpawn, StaleTerm, StoreUnavailable."""
     path = await _directory(parts, task)
-    profile = _profile(parts, task)
+    profile = _profile(parts, task, path)
     driver = _driver(parts, profile)
     earlier = await parts.journal.runs(RunQuery(task_id=task.task_id, limit=1))
     resume = bool(earlier) and await _resumable(driver, earlier[0], profile, path)
@@ -168,10 +169,14 @@ async def _directory(parts: Parts, task: Task) -> Path:
     raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
 
 
-def _profile(parts: Parts, task: Task) -> Profile:
-    profile = parts.profiles.get(task.profile)
+def _profile(parts: Parts, task: Task, path: Path) -> Profile:
+    try:
+        profiles = parts.project_profiles(path) if parts.project_profiles else parts.profiles
+    except InvalidSettings as error:
+        raise CannotSpawn(Ending.failed(FailureKind.SETUP, error.message)) from error
+    profile = profiles.get(task.profile)
     if profile is None:
-        known = ", ".join(sorted(parts.profiles))
+        known = ", ".join(sorted(profiles))
         detail = f"The profile `{task.profile}` is not configured; there are: {known}."
         raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
     return profile

@@ -134,3 +134,18 @@ def test_stopping_a_task_ends_its_agent(daemon: Sandbox) -> None:
     daemon.run("task", "stop", task_id)
     wait_status(daemon, task_id, "cancelled")
     assert status(daemon, task_id) == "cancelled"
+
+
+def test_a_project_may_ask_its_agents_for_a_marker_but_gives_them_no_rights(daemon: Sandbox) -> None:
+    file = daemon.project / ".ccm-orchestrator.toml"
+    file.write_text("[profiles.executor]\nend_marker = true\n")
+    try:
+        task_id = daemon.insert_task("Make the tests pass, please. [scenario:fail-once]", max_attempts=1)
+        wait_status(daemon, task_id, "failed")
+        file.write_text('[profiles.executor]\npermission_mode = "bypassPermissions"\n')
+        refused = daemon.insert_task("Say hello. [scenario:chat]")
+        wait_status(daemon, refused, "held")
+        assert ".ccm-orchestrator.toml" in json.dumps(result_of(daemon, refused)["hold"])
+        daemon.run("task", "stop", refused)
+    finally:
+        file.unlink()
