@@ -22,12 +22,14 @@ OUT_OF_MEMORY = "out_of_memory"
 START_FAILED = "start_failed"
 
 
-def conclude(view: AgentView, cwd: str, last_text: str, end_marker: bool) -> Ending | None:
+def conclude(
+    view: AgentView, cwd: str, last_text: str, end_marker: bool, limit_resets_at: float | None = None
+) -> Ending | None:
     """None also for a turn that ended without the marker that its profile asks for: the agent is asked again first."""
     if view.state is AgentState.COMPLETE:
         return _complete(view, last_text, end_marker)
     if view.state is AgentState.ERROR and view.evidence is not None:
-        return _error(view.evidence, last_text)
+        return _error(view.evidence, last_text, limit_resets_at)
     if view.state is AgentState.GONE:
         return Ending.failed(FailureKind.LOST, "The agent vanished together with its launcher.", last_text)
     if view.state is AgentState.WAITING and view.dialog in _START_UP_DIALOGS:
@@ -56,10 +58,10 @@ def without_marker(last_text: str) -> Ending:
     return Ending.failed(FailureKind.AGENT_ERROR, "The agent ended its turn without [DONE] or [ERROR].", last_text)
 
 
-def _error(evidence: Evidence, last_text: str) -> Ending:
+def _error(evidence: Evidence, last_text: str, limit_resets_at: float | None) -> Ending:
     if evidence.signal is Signal.TURN_FAILED:
         kind = evidence.data.get("failure_kind", FailureKind.API_ERROR)
-        resets_at = evidence.data.get("resets_at")
+        resets_at = evidence.data.get("resets_at", limit_resets_at)
         when = float(resets_at) if isinstance(resets_at, int | float) else None
         return Ending.failed(FailureKind(str(kind)), evidence.detail or "The agent's turn failed.", last_text, when)
     if evidence.signal is Signal.MARKER_ERROR:

@@ -273,7 +273,8 @@ class Observer:
         view = live.tracker.view
         if await self._delivering():
             return None
-        ending = conclude(view, str(live.run.cwd), live.last_text, live.profile.end_marker)
+        resets_at = live.tracker.limit_resets_at
+        ending = conclude(view, str(live.run.cwd), live.last_text, live.profile.end_marker, resets_at)
         if ending is None and view.state is AgentState.COMPLETE:
             ending = await self._ask_for_marker()
         if ending is not None:

@@ -18,6 +18,8 @@ class Tracker:
         self.view = view
         self.recent: deque[Evidence] = deque(maxlen=50)
         self.cost_usd: float | None = None
+        self.limit_resets_at: float | None = None
+        """Unix time at which a usage limit that is reached ends, where a witness said so."""
         self._screen_detail = ""
 
     def apply(self, evidence: Iterable[Evidence]) -> bool:
@@ -33,6 +35,9 @@ class Tracker:
         cost = item.data.get("cost_usd")
         if isinstance(cost, int | float):
             self.cost_usd = float(cost)
+        resets_at = item.data.get("resets_at")
+        if isinstance(resets_at, int | float):
+            self.limit_resets_at = float(resets_at)
         self.view = next_state(self.view, item)
         if item.source is Source.SCREEN and item.signal in _SCREEN_WITNESSES and item.detail != self._screen_detail:
             # a spinner whose token counter moves is life, although no hook says so while a model thinks

@@ -10,15 +10,23 @@ from ccm_orchestrator.adapters.claude.prices import trusted_display
 from ccm_orchestrator.adapters.claude.settings_file import FIRST_STATUS_FILE, STATUS_FILE
 from ccm_orchestrator.domain.agent import Evidence, Signal, Source
 
+FULL = 100.0
+"""Percent of a limit at which the agent is refused."""
+
 
 def read_status(run_directory: Path) -> Evidence | None:
-    """A sign of life with the cost so far: `data["cost_usd"]`, absent where it cannot be trusted."""
+    """A sign of life with the cost so far: `data["cost_usd"]`, absent where it cannot be trusted.
+
+    `data["resets_at"]`: unix time at which a usage limit that is reached ends (documented for subscriptions).
+    """
     try:
         at = datetime.fromtimestamp((run_directory / STATUS_FILE).stat().st_mtime, UTC)
     except OSError:
         return None
     cost = run_cost(run_directory)
-    data = {} if cost is None else {"cost_usd": cost}
+    resets_at = reached_limit_resets_at(_load(run_directory / STATUS_FILE) or {})
+    known = {"cost_usd": cost, "resets_at": resets_at}
+    data = {name: value for name, value in known.items() if value is not None}
     return Evidence(Source.STATUS_LINE, Signal.ACTIVE, at, "status line", data)
 
 
@@ -33,6 +41,14 @@ def run_cost(run_directory: Path, session_total: float | None = None) -> float |
     totals = [total for total in (_total(status), session_total) if total is not None]
     before = (_total(first) if first else None) or 0.0
     return max(0.0, max(totals) - before) if totals else None
+
+
+def reached_limit_resets_at(status: Json) -> float | None:
+    """Of several limits that are used up, the one that ends last: before that nothing goes on."""
+    limits = table(status, "rate_limits")
+    reached = [table(limits, name) for name in ("five_hour", "seven_day")]
+    ends = [number(limit, "resets_at") for limit in reached if (number(limit, "used_percentage") or 0.0) >= FULL]
+    return max((end for end in ends if end is not None), default=None)
 
 
 def _trusted(status: Json) -> bool:
