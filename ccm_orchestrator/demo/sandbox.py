@@ -81,7 +81,8 @@ class Sandbox:
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_INSTALLATION_CHECKS": "1",
             "GIT_CONFIG_NOSYSTEM": "1",
-        } | self.overrides
+            **self.overrides,
+        }
         return {name: value for name, value in env.items() if value is not None}
 
     def tmux(self, *arguments: str) -> list[str]:

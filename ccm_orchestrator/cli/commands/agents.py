@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from ccm_orchestrator.cli.commands.attach import require_window
 from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.agents import agent_state, agent_table, message_line
-from ccm_orchestrator.cli.views.plain import plain, text
+from ccm_orchestrator.cli.views.plain import narrowed, plain, text
 from ccm_orchestrator.cli.views.tasks import task_line
 
 AgentRef = Annotated[
@@ -61,12 +62,16 @@ async def screen(
 ) -> None:
     """Print what a person would see in the agent's window."""
     async with connect(session.settings) as connection:
-        run_id = (await connection.agent(agent))["run_id"]
-        found = await connection.get(f"/api/agents/{run_id}/screen", history_lines=history_lines, styled=styled)
+        looked_at = await connection.agent(agent)
+        require_window(looked_at)
+        path = f"/api/agents/{looked_at['run_id']}/screen"
+        found = await connection.get(path, history_lines=history_lines, styled=styled)
         if session.as_json:
             session.show(found, "")
-        else:
-            typer.echo((found["text"] if styled else plain(found["text"])).rstrip())
+            return
+        shown = found["text"] if styled else plain(found["text"])
+        is_cramped = session.out.is_terminal and not styled
+        typer.echo((narrowed(shown, session.out.width) if is_cramped else shown).rstrip())
 
 
 async def send(

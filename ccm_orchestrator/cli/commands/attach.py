@@ -12,6 +12,7 @@ import typer
 
 from ccm_orchestrator.cli.connection import connect
 from ccm_orchestrator.cli.session import Session, command
+from ccm_orchestrator.cli.views.tasks import short_id
 from ccm_orchestrator.errors import InputError, TmuxMissing
 
 
@@ -34,13 +35,24 @@ async def attach(
     if print_only or session.as_json:
         session.show({"agent": found["agent"], "attach": argv}, lambda: typer.echo(shlex.join(argv)))
         return
-    if found["run_state"] == "ended" or not found["window_id"]:
-        raise InputError(f"{found['agent']} has no window: {found['ending'] or 'it is being started'}.")
+    require_window(found)
     if not sys.stdin.isatty():
         raise InputError("attach needs a terminal; `agent screen` prints what the agent's window shows.")
     if shutil.which("tmux") is None:
         raise TmuxMissing
     os.execvp(argv[0], argv)
+
+
+def require_window(agent: dict[str, Any]) -> None:
+    """Raises: InputError when there is nothing to look at."""
+    if agent["run_state"] == "ended":
+        ending = agent["ending"].rstrip(".") or "no reason was recorded"
+        raise InputError(
+            f"{agent['agent']} has no window any more, it has ended ({ending}); "
+            f"`ccm-orchestrator logs {short_id(agent['task_id'])}` tells what it did."
+        )
+    if not agent["window_id"]:
+        raise InputError(f"{agent['agent']} has no window yet: it is being started.")
 
 
 def only(agents: list[dict[str, Any]]) -> dict[str, Any]:

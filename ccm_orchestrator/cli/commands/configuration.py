@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.plain import text
-from ccm_orchestrator.cli.views.tables import listing
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.settings import Settings, config_path
 from ccm_orchestrator.settings.editing import parse_value, with_value
@@ -132,8 +132,9 @@ def _written(value: Any) -> str:
 
 
 def _table(values: dict[str, Any], layers: list[Layer], prefix: str = "") -> Any:
-    table = listing("key", "value", "from")
+    lines = []
     for key, value in flat(values, prefix).items():
-        origin = origin_of(layers, tuple(key.split("."))) or "default"
-        table.add_row(text(key, "bold"), text(_written(value)), text(origin, "dim"))
-    return table
+        origin = origin_of(layers, tuple(key.split(".")))
+        line = text(key, "bold").append_text(text(f" = {_written(value)}", "" if origin else "dim"))
+        lines.append(line.append_text(text(f"  ({origin})", "dim")) if origin else line)
+    return Group(*lines)

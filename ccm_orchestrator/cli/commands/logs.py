@@ -14,7 +14,7 @@ import typer
 from ccm_orchestrator.cli.connection import Connection, connect, segment
 from ccm_orchestrator.cli.exits import DaemonUnreachable
 from ccm_orchestrator.cli.session import Session, command
-from ccm_orchestrator.cli.views.events import event_line
+from ccm_orchestrator.cli.views.events import event_line, event_row
 from ccm_orchestrator.errors import InputError
 
 PAGE = 1000
@@ -101,5 +101,7 @@ async def _new(session: Session, after: int, task_id: str | None) -> AsyncGenera
 def _print(session: Session, event: dict[str, Any]) -> None:
     if session.as_json:
         typer.echo(json.dumps(event))
+    elif session.out.is_terminal:
+        session.out.print(event_row(event))
     else:
         session.out.print(event_line(event), soft_wrap=True)

@@ -60,7 +60,7 @@ def _explanation(explanation: dict[str, Any]) -> RenderableType:
         table.add_row("evidence", text(f"{evidence['source']}: {evidence['signal']} {evidence['detail']}".rstrip()))
         table.add_row("its age", duration(max(evidence["age_s"], 0.0)))
     if explanation["tools_running"]:
-        table.add_row("tools", text(", ".join(explanation["tools_running"])))
+        table.add_row("tools", f"{len(explanation['tools_running'])} running")
     if explanation["background_work"]:
         table.add_row("background", "work that will wake it")
     table.add_row("sign of life", text(ago(explanation["last_sign_of_life"])))

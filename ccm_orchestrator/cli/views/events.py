@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from ccm_orchestrator.cli.views.plain import plain, text
@@ -16,12 +18,24 @@ Data = Mapping[str, Any]
 
 
 def event_line(event: Mapping[str, Any]) -> Text:
-    """`12:03:07  3f2a9c1d ccm-1f3c9a2b  bash_command  make test`"""
+    """`12:03:07  3f2a9c1d  bash_command          make test`: the id of the task names its agent, too."""
+    return _head(event).append(details(event["kind"], event["data"]))
+
+
+def event_row(event: Mapping[str, Any]) -> RenderableType:
+    """The same for a terminal that is not wide enough: what is too long goes on below its own beginning."""
+    row = Table.grid()
+    row.add_column(no_wrap=True)
+    row.add_column(overflow="fold")
+    row.add_row(_head(event), text(details(event["kind"], event["data"])))
+    return row
+
+
+def _head(event: Mapping[str, Any]) -> Text:
     at = datetime.fromisoformat(event["at"]).astimezone()
     line = text(at.strftime("%H:%M:%S"), "dim").append("  ")
     line.append(f"{short_id(event['task_id']) if event['task_id'] else '-':8}  ", "bold")
-    line.append(f"{'ccm-' + event['run_id'][:8] if event['run_id'] else '-':12}  ", "dim")
-    return line.append(f"{event['kind']:20}  ", _style(event)).append(details(event["kind"], event["data"]))
+    return line.append(f"{event['kind']:20}  ", _style(event))
 
 
 def details(kind: str, data: Data) -> str:
@@ -51,6 +65,11 @@ def _bash_output(data: Data) -> str:
     return f"{ended}: {data.get('stdout') or data.get('stderr') or ''}"
 
 
+def _hook(data: Data) -> str:
+    rest = {name: value for name, value in data.items() if name != "hook_event_name"}
+    return f"{data.get('hook_event_name', '')} {_everything(rest)}"
+
+
 def _tool_start(data: Data) -> str:
     parameters = data.get("parameters")
     shown = _everything(parameters) if isinstance(parameters, Mapping) else parameters or ""
@@ -68,4 +87,10 @@ _TOLD: Mapping[str, Callable[[Data], str]] = {
     "bash_output": _bash_output,
     "agent_output": _fields("text"),
     "agent.state": _fields("state", "dialog"),
+    "session_start": _fields("source", "model", "session_id"),
+    "session_complete": _fields("result"),
+    "session_error": _fields("error_message"),
+    "permission.requested": _fields("tool_name", "subject", "request_id"),
+    "permission.decided": _fields("status", "decision", "decided_by", "tool_name", "subject"),
+    "hook": _hook,
 }

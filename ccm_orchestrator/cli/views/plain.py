@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from rich.text import Text
 
 _ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|[@-_])", re.S)
+_RULES = re.compile(r"[\u2500-\u257f]{20,}")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -15,6 +16,19 @@ def plain(text: object) -> str:
     """Without escape sequences, control characters (newline and tab stay) and marks that reverse the direction."""
     cleaned = _CONTROLS.sub("", _ESCAPE_SEQUENCES.sub("", str(text)))
     return cleaned.encode("utf-8", "replace").decode()
+
+
+def narrowed(screen: str, width: int) -> str:
+    """Its horizontal lines shortened, so that fewer of its rows are wrapped; words are kept whole."""
+    return "\n".join(_narrowed(line, len(line) - width) for line in screen.split("\n"))
+
+
+def _narrowed(line: str, excess: int) -> str:
+    rules = _RULES.findall(line) if excess > 0 else []
+    if not rules:
+        return line
+    longest = max(rules, key=len)
+    return line.replace(longest, longest[: max(4, len(longest) - excess)], 1)
 
 
 def text(value: object, style: str = "") -> Text:

@@ -144,8 +144,10 @@ def _changes(git: dict[str, Any]) -> Iterator[RenderableType]:
 
 def _ways_on(task: dict[str, Any], project_path: str | None) -> Iterator[RenderableType]:
     ended = task["status"] in ("succeeded", "failed", "cancelled")
-    if task["agent"] and not ended:
+    if task["agent"] and task["status"] in ("claimed", "running", "waiting", "orphaned"):
         yield text(f"ccm-orchestrator attach {task['agent']}")
+    if task["status"] == "waiting":
+        yield text(f"ccm-orchestrator agent permissions {task['agent']}")
     if ended and task["result"] and task["result"]["session_id"] and project_path:
         yield text(f"cd {shlex.quote(project_path)} && claude --resume {task['result']['session_id']}")
     if task["status"] in ("failed", "cancelled"):

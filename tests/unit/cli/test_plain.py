@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ccm_orchestrator.cli.views.plain import ago, dollars, duration, number, plain
+from ccm_orchestrator.cli.views.plain import ago, dollars, duration, narrowed, number, plain
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,14 @@ def test_durations(seconds: float, shown: str) -> None:
 )
 def test_points_in_time(timestamp: str | None, shown: str) -> None:
     assert ago(timestamp, datetime(2026, 1, 1, 12, tzinfo=UTC)) == shown
+
+
+def test_lines_of_a_screen_are_shortened_to_the_width_and_words_are_not() -> None:
+    screen = "─" * 200 + "\n" + "─" * 180 + " ccm-1f3c9a2b ─\n" + "word " * 40 + "\n╭──╮"
+    rule, titled, words, box = narrowed(screen, 80).split("\n")
+    assert (len(rule), len(titled)) == (80, 80) and titled.endswith(" ccm-1f3c9a2b ─")
+    assert (words, box) == ("word " * 40, "╭──╮")
+    assert narrowed(screen, 300) == screen
 
 
 def test_numbers() -> None:

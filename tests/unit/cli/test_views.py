@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 
 from ccm_orchestrator.api.task_schemas import AgentOutput, TaskOutput
 from ccm_orchestrator.cli.views.agents import agent_state, agent_table, permission_list
-from ccm_orchestrator.cli.views.events import LONGEST, details, event_line
+from ccm_orchestrator.cli.views.events import LONGEST, details, event_line, event_row
 from ccm_orchestrator.cli.views.task_report import task_report
 from ccm_orchestrator.cli.views.tasks import task_line, task_table
 from ccm_orchestrator.domain.agent import AgentState, AgentView, Dialog, Evidence, Signal, Source
@@ -148,12 +148,14 @@ def test_a_held_task_says_what_to_mend() -> None:
     page = shown(task_report(task, "/sample", with_prompt=True))
     assert "setup: Claude Code was not found." in page
     assert "ccm-orchestrator task release 3f2a9c1d" in page
-    assert "and more" in page
+    assert "and more" in page and "attach" not in page, "its agent has ended"
 
 
 def test_a_running_task_says_how_to_look() -> None:
     page = shown(task_report(as_json(dataclasses.replace(TASK, status=TaskStatus.RUNNING)), "/sample"))
-    assert "ccm-orchestrator attach ccm-1f3c9a2b" in page
+    assert "ccm-orchestrator attach ccm-1f3c9a2b" in page and "agent permissions" not in page
+    page = shown(task_report(as_json(dataclasses.replace(TASK, status=TaskStatus.WAITING)), "/sample"))
+    assert "ccm-orchestrator agent permissions ccm-1f3c9a2b" in page
 
 
 @pytest.mark.parametrize("status", TaskStatus)
@@ -178,7 +180,7 @@ def test_every_agent_state_is_shown_with_its_evidence(state: AgentState) -> None
     agent = AgentOutput.of(AgentStatus(RUN, view, TASK, ["tmux"]), explain(RUN, view, NOW)).model_dump(mode="json")
     assert state.value in shown(agent_table([agent]))
     page = shown(agent_state(agent))
-    for words in (state.value, "hook: asked permission", "toolu_1", "ccm-1f3c9a2b"):
+    for words in (state.value, "hook: asked permission", "1 running", "ccm-1f3c9a2b"):
         assert words in page
 
 
@@ -206,10 +208,22 @@ def test_every_kind_of_event_is_one_line(kind: EventKind, data: dict[str, Any]) 
     event = {"seq": 1, "kind": kind.value, "at": NOW.isoformat(), "task_id": TASK.task_id, "run_id": None, "data": data}
     line = shown(event_line(event), width=300)
     assert line.count("\n") == 1 and kind.value in line and "3f2a9c1d" in line
+    assert "".join(shown(event_row(event), width=300).split()) == "".join(line.split())
+
+
+def test_a_long_event_goes_on_below_its_beginning_on_a_narrow_terminal() -> None:
+    data = {"command": "one two three four five six seven eight nine ten"}
+    event = {"seq": 1, "kind": "bash_command", "at": NOW.isoformat(), "task_id": "a" * 32, "run_id": None, "data": data}
+    first, *rest = shown(event_row(event), width=70).splitlines()
+    start = first.index("one")
+    assert rest and all(line[:start].strip() == "" and line[start] != " " for line in rest)
 
 
 def test_events_say_what_matters() -> None:
     assert details("bash_command", {"command": "make\n test", "working_dir": "/x"}) == "make test"
+    asked = {"request_id": "perm-1", "status": "open", "tool_name": "Bash", "subject": "date"}
+    assert details("permission.requested", asked) == "Bash date perm-1"
+    assert details("hook", {"hook_event_name": "Stop", "reason": "other"}) == "Stop reason=other"
     assert details("bash_output", {"exit_code": 2, "stderr": "boom"}) == "exit 2: boom"
     assert (
         details("tool_use_start", {"tool_name": "Read", "parameters": {"file_path": "a.py"}}) == "Read file_path=a.py"
