@@ -56,7 +56,7 @@ class Sandbox:
         self._head = head
 
     def __enter__(self) -> Sandbox:
-        for path in (self.home, self.state, self.directory / "tmux"):
+        for path in (self.home, self.state, self.directory / "tmux", self.directory / "tmp"):
             path.mkdir(mode=0o700, parents=True)
         self._write_project()
         self._write_config()
@@ -78,6 +78,8 @@ class Sandbox:
             "ANTHROPIC_BASE_URL": self._model_url,
             "ANTHROPIC_API_KEY": DUMMY_KEY,
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "TMPDIR": str(self.directory / "tmp"),
+            "CLAUDE_CODE_TMPDIR": str(self.directory / "tmp"),
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_INSTALLATION_CHECKS": "1",
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -161,7 +163,7 @@ class Sandbox:
 
     # --- tasks and what became of them ---
 
-    def insert_task(self, prompt: str, **columns: object) -> str:
+    def insert_task(self, prompt: object, **columns: object) -> str:
         """A row by plain SQL, as anybody may insert one; returns its id."""
         values = {"project": "sample", "prompt": prompt, **columns}
         names = ", ".join(values)
@@ -196,7 +198,8 @@ class Sandbox:
             f"[api]\nport = {self.port}\n\n"
             f'[tmux]\nsocket_directory = "{self.directory / "tmux"}"\n\n'
             f'[claude]\nexecutable = "{self._claude}"\n'
-            'environment = ["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "DISABLE_INSTALLATION_CHECKS"]\n\n'
+            'environment = ["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "CLAUDE_CODE_TMPDIR", '
+            '"DISABLE_INSTALLATION_CHECKS"]\n\n'
             f"{self._config}"
         )
 

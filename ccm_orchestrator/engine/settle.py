@@ -63,9 +63,10 @@ async def rest(live: LiveRun) -> None:
     """An agent that says it is done still writes its transcript: it is ended once its registry says idle.
 
     Two seconds at most; SIGTERM right after `Stop` cost about one run in eight its last message and tokens.
+    One that has ended rests already.
     """
     deadline_s = live.parts.clock.uptime_s() + REST_S
-    while live.parts.clock.uptime_s() < deadline_s:
+    while live.parts.clock.uptime_s() < deadline_s and (await live.parts.launchpad.trace(live.run.run_id)).agent_alive:
         seen = await live.driver.observe(live.trace())
         if not any(item.signal in (Signal.BUSY, Signal.BLOCKED) for item in seen):
             return

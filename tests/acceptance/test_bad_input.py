@@ -5,23 +5,34 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from ccm_orchestrator.demo.sandbox import Sandbox
 from tests.acceptance.worlds import CONFIG, wait_for, wait_status, world
+from tests.claude import claude_binary, claude_versions
 from tests.invariants import check_invariants
 
 pytestmark = [pytest.mark.tmux, pytest.mark.slow]
 
 STUB = """
+[stop]
+interrupt_grace_s = 1
+
 [profiles.executor]
 driver = "generic"
 command = ["sh", "-c", 'echo "{marker_done}"']
 """
 """The default profile is a command that ends at once: what is tested here happens before an agent starts."""
+
+
+EASY = """
+[profiles.easy]
+driver = "generic"
+command = ["sh", "-c", 'echo "{marker_done}"']
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +43,7 @@ def daemon() -> Iterator[Sandbox]:
         yield sandbox
         assert goes_on(sandbox)
         assert process.poll() is None
+        assert lost_to_the_machine(sandbox) == []
         check_invariants(sandbox)
 
 
@@ -39,6 +51,11 @@ def goes_on(sandbox: Sandbox) -> bool:
     """A good task, inserted now, succeeds."""
     wait_status(sandbox, sandbox.insert_task("Do it."), "succeeded")
     return True
+
+
+def lost_to_the_machine(sandbox: Sandbox) -> list[tuple[object, ...]]:
+    """Runs that failed although nothing was wrong with the machine."""
+    return sandbox.query("SELECT run FROM runs WHERE json_extract(run, '$.failure_kind') NOT IN ('setup')")
 
 
 def held(sandbox: Sandbox, task_id: str) -> tuple[str, str]:
@@ -52,7 +69,7 @@ def held(sandbox: Sandbox, task_id: str) -> tuple[str, str]:
     return str(reason), str(detail)
 
 
-def refused(sandbox: Sandbox, sentence: str, body: dict[str, object], *arguments: str) -> None:
+def refused(sandbox: Sandbox, sentence: str, body: Mapping[str, object], *arguments: str) -> None:
     """By the API and by the command line, with the same sentence, and nothing is stored."""
     before = sandbox.query("SELECT count(*) FROM tasks")
     with sandbox.api() as api:
@@ -110,7 +127,7 @@ def test_a_malformed_body_is_refused(daemon: Sandbox) -> None:
 
 
 def test_a_full_queue_refuses_and_takes_tasks_again_when_there_is_room() -> None:
-    config = STUB + '\n[profiles.slow]\ndriver = "generic"\ncommand = ["sh", "-c", "sleep 600"]\n'
+    config = STUB + '\n[profiles.slow]\ndriver = "generic"\ncommand = ["sh", "-c", "exec sleep 600"]\n'
     with world(config, head="queue_limit = 2\nmax_agents = 1\n", claude=Path("/nonexistent/claude")) as sandbox:
         sandbox.start_daemon()
         busy = sandbox.insert_task("Block the machine.", profile="slow")
@@ -175,7 +192,7 @@ def test_a_dependency_cycle_by_hand_is_held_and_its_neighbours_run(daemon: Sandb
     ],
 )
 def test_a_malformed_row_is_held_with_what_to_mend(daemon: Sandbox, columns: dict[str, object], words: str) -> None:
-    _, detail = held(daemon, daemon.insert_task(**{"prompt": "Do it.", **columns}))
+    _, detail = held(daemon, insert_with(daemon, columns))
     assert words in detail
     assert goes_on(daemon)
 
@@ -186,6 +203,11 @@ def test_a_row_that_cannot_mean_anything_is_refused_by_the_database(
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError, match=next(iter(columns))):
         daemon.insert_task("Do it.", **columns)
+
+
+def insert_with(sandbox: Sandbox, columns: Mapping[str, object]) -> str:
+    others = {name: value for name, value in columns.items() if name != "prompt"}
+    return sandbox.insert_task(columns.get("prompt", "Do it."), **others)
 
 
 # --- machines that cannot ---
@@ -247,15 +269,15 @@ def test_without_tmux_the_daemon_runs_and_says_so(tmp_path: Path) -> None:
             assert api.get("/health/tmux").status_code == 503
         sandbox.stop_daemon()
         del sandbox.overrides["PATH"]
-        sandbox.start_daemon()
         let_time_pass(sandbox)
+        sandbox.start_daemon()
         wait_status(sandbox, task_id, "succeeded", limit_s=40)
         assert sandbox.query("SELECT attempt FROM tasks") == [(1,)], "no attempt was consumed"
         check_invariants(sandbox)
 
 
 def test_without_claude_the_task_is_held(tmp_path: Path) -> None:
-    with world(CONFIG + _EASY, claude=tmp_path / "claude") as sandbox:
+    with world(CONFIG + EASY, claude=tmp_path / "claude") as sandbox:
         sandbox.start_daemon()
         reason, detail = held(sandbox, sandbox.insert_task("Do it."))
         assert reason == "setup"
@@ -264,35 +286,35 @@ def test_without_claude_the_task_is_held(tmp_path: Path) -> None:
         check_invariants(sandbox)
 
 
-_EASY = STUB.replace("profiles.executor", "profiles.easy")
-
-
-def test_a_claude_that_is_too_old_is_held_and_runs_after_its_update(tmp_path: Path) -> None:
-    stub = tmp_path / "claude"
-    stub.write_text('#!/bin/sh\necho "2.0.14 (Claude Code)"\n')
-    stub.chmod(0o755)
-    with world(CONFIG + _EASY, claude=stub) as sandbox:
-        sandbox.start_daemon()
-        reason, detail = held(sandbox, sandbox.insert_task("Do it."))
-        assert reason == "setup"
-        assert "2.0.14 is too old" in detail and "claude update" in detail
-        wait_status(sandbox, sandbox.insert_task("Do it.", profile="easy"), "succeeded")
-
-
-@pytest.mark.parametrize("answer", ["", "GNU bash, version 5", "claude 2.1.329"])
-def test_a_program_that_is_no_claude_is_held(tmp_path: Path, answer: str) -> None:
-    stub = tmp_path / "claude"
-    stub.write_text(f'#!/bin/sh\necho "{answer}"\n')
-    stub.chmod(0o755)
-    with world(CONFIG, claude=stub) as sandbox:
-        sandbox.start_daemon()
-        reason, detail = held(sandbox, sandbox.insert_task("Do it."))
-        assert (reason, "Expected `claude --version`" in detail) == ("setup", True)
+@pytest.mark.claude
+def test_what_is_no_claude_or_too_old_is_held_until_it_is_updated(tmp_path: Path) -> None:
+    claude = tmp_path / "claude"
+    with world(CONFIG, claude=claude) as sandbox:
+        for number, (answer, words) in enumerate(
+            [
+                ("", "Expected `claude --version` to name a release"),
+                ("GNU bash, version 5", "got: GNU bash, version 5"),
+                ("2.0.14 (Claude Code)", "2.0.14 is too old, at least 2.1.197 is needed; run `claude update`"),
+            ]
+        ):
+            claude.write_text(f'#!/bin/sh\n: {"x" * number}\necho "{answer}"\n')
+            claude.chmod(0o755)
+            if sandbox.daemon is None:
+                sandbox.start_daemon()
+            task_id = sandbox.insert_task("Say hello. [scenario:chat]")
+            reason, detail = held(sandbox, task_id)
+            assert (reason, words in detail) == ("setup", True), detail
+        claude.unlink()
+        claude.symlink_to(claude_binary(claude_versions()[-1]))
+        sandbox.run("task", "release", task_id)
+        wait_status(sandbox, task_id, "succeeded", "failed", "held")
+        assert sandbox.query("SELECT status, attempt FROM tasks WHERE task_id = ?", task_id) == [("succeeded", 1)]
+        check_invariants(sandbox)
 
 
 @pytest.mark.claude
 def test_without_a_login_the_task_is_held() -> None:
-    with world(CONFIG + _EASY) as sandbox:
+    with world(CONFIG + EASY) as sandbox:
         sandbox.overrides["ANTHROPIC_API_KEY"] = None
         sandbox.start_daemon()
         task_id = sandbox.insert_task("Say hello. [scenario:chat]")
