@@ -1,14 +1,19 @@
 """The README's commands work when they are typed in order, from a fresh home and state directory."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ccm_orchestrator.adapters.claude.versions import NEWEST_TESTED, OLDEST
+from ccm_orchestrator.adapters.tmux.server import NO_CONTROL_MODE_SINCE
+from ccm_orchestrator.adapters.tmux.server import OLDEST as OLDEST_TMUX
 from ccm_orchestrator.demo.model import ScriptedModel
-from tests.claude import claude_binary, claude_versions, clean_env, make_home
+from tests.claude import SUPPORTED_VERSIONS, claude_binary, claude_versions, clean_env, make_home
+from tests.command_line import free_port
 from tests.docs.commands import Reader, shell_blocks
 from tests.docs.source import CHECKOUT
 
@@ -19,9 +24,6 @@ def test_every_block_of_the_readme_is_run_or_says_why_not() -> None:
     assert [f"README.md:{block.line}" for block in shell_blocks(README) if not block.is_explained] == []
 
 
-@pytest.mark.skipif(
-    not any(block.is_run for block in shell_blocks(README)), reason="the README promises no command yet"
-)
 @pytest.mark.claude
 @pytest.mark.tmux
 @pytest.mark.slow
@@ -29,12 +31,27 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, scripted_model: Scripte
     project = tmp_path / "project"
     project.mkdir()
     subprocess.run(["git", "init", "--quiet", project], check=True)
-    home = make_home(tmp_path, project)
     programs = [Path(sys.executable).parent, claude_binary(claude_versions()[-1]).parent]
-    env = clean_env(home, scripted_model.base_url)
+    env = clean_env(make_home(tmp_path, project), scripted_model.base_url)
     env["PATH"] = os.pathsep.join([*map(str, programs), env["PATH"]])
     env["TMUX_TMPDIR"] = str(tmp_path)
-    Reader(project, env).follow(README)
+    env["CCM_API__PORT"] = str(free_port())
+    try:
+        Reader(project, env).follow(README)
+    finally:
+        subprocess.run(["tmux", "-L", "ccm", "kill-server"], env=env, check=True, timeout=30)
+
+
+def test_every_file_that_the_readme_links_to_exists() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert links and [link for link in links if not (CHECKOUT / link).exists()] == []
+
+
+def test_the_versions_that_the_readme_names_are_those_of_the_code() -> None:
+    assert f"tested with {' and '.join(SUPPORTED_VERSIONS)}" in README
+    assert (str(OLDEST), str(NEWEST_TESTED)) == (SUPPORTED_VERSIONS[0], SUPPORTED_VERSIONS[-1])
+    assert f"{'.'.join(map(str, OLDEST_TMUX))} or newer; tested with" in README
+    assert f"from {'.'.join(map(str, NO_CONTROL_MODE_SINCE))} on in a slower" in README
 
 
 PAGE = """# A page
