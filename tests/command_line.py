@@ -3,12 +3,11 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import chdir, closing, contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from ccm_orchestrator.cli.app import app
+from ccm_orchestrator.demo.sandbox import free_port
 
 CALL_LIMIT_S = 60.0
 READY_LIMIT_S = 60.0
@@ -127,11 +127,6 @@ class CalledHere(CommandLine):
 
     def _only_env(self) -> dict[str, str | None]:
         return {name: None for name in os.environ if name.startswith(("CCM_", "XDG_", "ANTHROPIC_"))} | dict(self.env)
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

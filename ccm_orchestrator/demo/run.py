@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from ccm_orchestrator.demo.model import ScriptedModel
 from ccm_orchestrator.demo.sandbox import STOP_LIMIT_S, Sandbox, find_claude
@@ -126,7 +127,10 @@ class Show:
             self._check(act, task_id)
 
     def _say(self, text: str) -> None:
-        self._console.print(f"[cyan]{time.monotonic() - self._started:5.1f} s[/]  {text}")
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_column(no_wrap=True)
+        row.add_row(f"[cyan]{time.monotonic() - self._started:5.1f} s[/]", text)
+        self._console.print(row)
 
     def _follow(self) -> None:
         """Tells the events of the tasks until each has ended."""
@@ -191,7 +195,7 @@ class Show:
         with self._sandbox.api() as api:
             task = api.get(f"/api/tasks/{task_id}").json()
         if task["status"] != "succeeded":
-            raise DemoFailed(f"the task that {act.title} ended {task['status']}.\n{self._sandbox.log_tail()}")
+            raise DemoFailed(f"the task that {act.title} is {task['status']}.\n{self._sandbox.log_tail()}")
         if task["attempt"] != act.attempts:
             raise DemoFailed(f"the task that {act.title} took {task['attempt']} attempts, not {act.attempts}.")
 

@@ -30,7 +30,7 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing_behind(tmp_path: Path, t
     home.mkdir()
     before = traces_of_claude()
     claude = claude_binary(claude_versions()[-1])
-    env = {"PATH": f"{os.environ['PATH']}:{claude.parent}", "HOME": str(home), "LANG": "C.UTF-8"}
+    env = {"PATH": f"{os.environ['PATH']}:{claude.parent}", "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "120"}
     done = subprocess.run(
         [sys.executable, "-m", "ccm_orchestrator", "demo", "--claude", claude],
         env=env | {"TMPDIR": str(temporary)},

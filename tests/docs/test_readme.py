@@ -12,8 +12,8 @@ from ccm_orchestrator.adapters.claude.versions import NEWEST_TESTED, OLDEST
 from ccm_orchestrator.adapters.tmux.server import NO_CONTROL_MODE_SINCE
 from ccm_orchestrator.adapters.tmux.server import OLDEST as OLDEST_TMUX
 from ccm_orchestrator.demo.model import ScriptedModel
+from ccm_orchestrator.demo.sandbox import free_port
 from tests.claude import SUPPORTED_VERSIONS, claude_binary, claude_versions, clean_env, make_home
-from tests.command_line import free_port
 from tests.docs.commands import Reader, shell_blocks
 from tests.docs.source import CHECKOUT
 

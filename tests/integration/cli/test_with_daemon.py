@@ -11,7 +11,8 @@ import pytest
 
 from ccm_orchestrator.cli import connection
 from ccm_orchestrator.cli.exits import Exit
-from tests.command_line import CalledHere, CommandLine, command_line, free_port
+from ccm_orchestrator.demo.sandbox import free_port
+from tests.command_line import CalledHere, CommandLine, command_line
 
 pytestmark = pytest.mark.tmux
 
