@@ -31,6 +31,7 @@ MARKER_REQUEST = (
 )
 _UNSETTLED = frozenset({AgentState.SPAWNING, AgentState.INITIALIZING, AgentState.UNKNOWN})
 _WITNESS_NEWS = frozenset({WakeupKind.REGISTRY, WakeupKind.STREAM, WakeupKind.EXIT})
+SAVE_INTERVAL_S = 5.0
 SILENCE_S = 10.0
 """A working agent that reported nothing for this long is looked at on its screen: a model that thinks fires no hook."""
 _ENDED = frozenset({AgentState.COMPLETE, AgentState.ERROR, AgentState.GONE})
@@ -47,6 +48,8 @@ class Observer:
         self._messenger = Messenger(live)
         self._published = (live.tracker.view.state, live.tracker.view.dialog)
         self._marked = live.task.status
+        self._saved = live.tracker.view
+        self._save_at = live.parts.clock.now()
         self._intents_due = True
         self._messages_wait = False
 
@@ -99,7 +102,7 @@ class Observer:
             for item in reading.evidence:
                 if item.signal is Signal.TURN_ENDED and not item.subagent:
                     live.last_text = item.detail
-                    await self._messenger.turn_ended()
+                    await self._messenger.turn_ended(item.at)
 
     async def _look_at_processes(self) -> None:
         live = self._live
@@ -202,9 +205,10 @@ class Observer:
         live = self._live
         view = live.tracker.view
         if (view.state, view.dialog) == self._published:
+            await self._save_if_old()
             return
         self._published = (view.state, view.dialog)
-        await live.parts.journal.save_view(live.run.run_id, view)
+        await self._save_view()
         evidence = view.evidence
         await live.publish(
             EventKind.AGENT_STATE,
@@ -215,6 +219,17 @@ class Observer:
             signal=evidence.signal if evidence else None,
         )
         await self._mark_task()
+
+    async def _save_if_old(self) -> None:
+        """Running tools and signs of life are not worth a commit each, but nobody should be told old ones for long."""
+        if self._live.tracker.view != self._saved and self._live.parts.clock.now() >= self._save_at:
+            await self._save_view()
+
+    async def _save_view(self) -> None:
+        live = self._live
+        self._saved = live.tracker.view
+        self._save_at = live.parts.clock.now() + timedelta(seconds=SAVE_INTERVAL_S)
+        await live.parts.journal.save_view(live.run.run_id, live.tracker.view)
 
     async def _mark_task(self) -> None:
         live = self._live
@@ -278,7 +293,7 @@ class Observer:
         if ending is None and view.state is AgentState.COMPLETE:
             ending = await self._ask_for_marker()
         if ending is not None:
-            await live.parts.journal.save_view(live.run.run_id, view)
+            await self._save_view()
             live.parts.reach(RUN_COMPLETE)
         return ending
 

@@ -24,13 +24,13 @@ async def attach(
     session: Session,
     agent: Annotated[
         str | None,
-        typer.Argument(metavar="AGENT", help="Agent or task; default: the only one that lives."),
+        typer.Argument(metavar="AGENT", help="Agent or task; default: the one that was started last."),
     ] = None,
     print_only: Annotated[bool, typer.Option("--print", help="Print the command instead of running it.")] = False,
 ) -> None:
     """Look over an agent's shoulder, and type to it if you like. Detach with Ctrl-b d: the agent goes on."""
     async with connect(session.settings) as connection:
-        found = await connection.agent(agent) if agent else only(await connection.get("/api/agents"))
+        found = await connection.agent(agent) if agent else newest(await connection.get("/api/agents"))
     argv: list[str] = found["attach"]
     if print_only or session.as_json:
         session.show({"agent": found["agent"], "attach": argv}, lambda: typer.echo(shlex.join(argv)))
@@ -55,11 +55,8 @@ def require_window(agent: dict[str, Any]) -> None:
         raise InputError(f"{agent['agent']} has no window yet: it is being started.")
 
 
-def only(agents: list[dict[str, Any]]) -> dict[str, Any]:
-    """Raises: InputError unless there is exactly one."""
-    if len(agents) == 1:
-        return agents[0]
+def newest(agents: list[dict[str, Any]]) -> dict[str, Any]:
+    """The list's first; the others are a `Ctrl-b w` away. Raises: InputError when there is none."""
     if not agents:
         raise InputError("No agent lives; `ccm-orchestrator agent list --all` lists those that have ended.")
-    names = ", ".join(str(agent["agent"]) for agent in agents)
-    raise InputError(f"Say which of the agents that live: {names}.")
+    return agents[0]
