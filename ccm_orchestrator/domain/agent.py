@@ -78,7 +78,8 @@ class Signal(StrEnum):
     ASKED = "asked"
     """A dialog opened; `detail` is the `Dialog`."""
     ACTIVE = "active"
-    """A sign of life that says nothing else."""
+    """A sign of life that says nothing else of the state. `data["prompt"]` is a text that the agent has written down
+    as said to it; with `data["queued"]` it waits for its turn."""
     TURN_ENDED = "turn_ended"
     """`detail` is the last message; no background work is left."""
     TURN_PAUSED = "turn_paused"

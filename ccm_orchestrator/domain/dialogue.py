@@ -17,9 +17,9 @@ class MessageStatus(StrEnum):
     DELIVERED = "delivered"
     """Typed and submitted; not yet confirmed by the agent."""
     ACCEPTED = "accepted"
-    """The agent's `UserPromptSubmit` brought it back."""
+    """The agent reported it, or wrote it down."""
     ANSWERED = "answered"
-    """A turn ended after it was accepted."""
+    """A turn that it was part of has ended."""
     UNDELIVERED = "undelivered"
     """The run ended first, or the agent did not confirm it."""
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
-from ccm_orchestrator.domain.agent import AgentState, Signal
+from ccm_orchestrator.domain.agent import AgentState, Evidence, Signal
 from ccm_orchestrator.domain.dialogue import Message, MessageStatus
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.run import Mode
@@ -23,6 +25,10 @@ SETTLE_S = 0.12
 """Between the text and its Enter: an Enter that comes sooner is taken for part of a paste."""
 CONFIRM_S = 10.0
 """An idle agent brings a submitted prompt back within milliseconds; after this it is called undelivered."""
+ANSWER_S = 10.0
+"""A queued message begins its turn within milliseconds of the end of the one before; after this it never will."""
+_UNTYPABLE = re.compile(r"[\s\x00-\x1f\x7f\u2400-\u2421]+")
+"""White space and control characters, or their pictures, which stand for them where they cannot be typed."""
 _TYPABLE = frozenset({AgentState.WORKING, AgentState.COMPLETE, AgentState.WAITING})
 
 
@@ -31,17 +37,20 @@ class Messenger:
 
     def __init__(self, live: LiveRun) -> None:
         self._live = live
+        self._turn_ended_at: datetime | None = None
 
     async def deliver(self) -> bool:
-        """True while a message is on its way: a run does not end over an undelivered message."""
-        messages = await self._live.parts.journal.messages(self._live.run.run_id)
-        for message in messages:
+        """True while a message is on its way: a run does not end over an undelivered or unanswered message."""
+        unanswered = False
+        for message in await self._live.parts.journal.messages(self._live.run.run_id):
             if message.status is MessageStatus.QUEUED:
                 await self._submit_message(message)
                 return True
             if message.status is MessageStatus.DELIVERED and await self._unconfirmed(message):
                 return True
-        return False
+            if message.status is MessageStatus.ACCEPTED:
+                unanswered |= await self._unanswered(message)
+        return unanswered
 
     async def accepted(self, prompt: str) -> None:
         """The agent reported a submitted prompt: the oldest delivered message with this text is accepted."""
@@ -50,16 +59,19 @@ class Messenger:
                 await self._set(message, MessageStatus.ACCEPTED)
                 return
 
-    async def turn_ended(self) -> None:
-        """Accepted messages are answered."""
+    async def turn_ended(self, at: datetime) -> None:
+        """Accepted messages are answered, unless the agent still has them in its own queue."""
+        self._turn_ended_at = at
         for message in await self._live.parts.journal.messages(self._live.run.run_id):
-            if message.status is MessageStatus.ACCEPTED:
+            if message.status is MessageStatus.ACCEPTED and await self._answered(message, at):
                 await self._set(message, MessageStatus.ANSWERED)
 
     async def close(self) -> None:
         """The run is over: what was not accepted never will be."""
         for message in await self._live.parts.journal.messages(self._live.run.run_id):
-            if message.status in (MessageStatus.QUEUED, MessageStatus.DELIVERED):
+            if message.status is MessageStatus.DELIVERED and await self._taken(message):
+                await self._set(message, MessageStatus.ACCEPTED)
+            elif message.status in (MessageStatus.QUEUED, MessageStatus.DELIVERED):
                 await self._set(message, MessageStatus.UNDELIVERED, "The run ended first.")
 
     async def submit(self, text: str) -> bool:
@@ -110,11 +122,41 @@ class Messenger:
             await self._set(message, MessageStatus.DELIVERED)
 
     async def _unconfirmed(self, message: Message) -> bool:
+        """Not every release reports a message that was typed while a tool ran, but all write it down."""
+        if await self._taken(message):
+            await self._set(message, MessageStatus.ACCEPTED)
+            self._live.news.set()
+            return True
         if self._live.parts.clock.now() - message.updated_at < timedelta(seconds=CONFIRM_S):
             return True
         if self._live.tracker.view.state is not AgentState.WORKING:
             await self._set(message, MessageStatus.UNDELIVERED, "The agent did not confirm it.")
         return False
+
+    async def _unanswered(self, message: Message) -> bool:
+        """True while a turn of its own may follow the one that ended."""
+        live, ended_at = self._live, self._turn_ended_at
+        if live.tracker.view.state is not AgentState.COMPLETE or ended_at is None or live.transcript_path is None:
+            return False
+        if await self._answered(message, ended_at):
+            await self._set(message, MessageStatus.ANSWERED)
+            return False
+        return live.parts.clock.now() - ended_at < timedelta(seconds=ANSWER_S)
+
+    async def _answered(self, message: Message, ended_at: datetime) -> bool:
+        """Part of the conversation before its last turn ended. Without a record of it, every turn answers all."""
+        if self._live.transcript_path is None:
+            return True
+        return any(item.at <= ended_at and not item.data.get("queued") for item in await self._taken(message))
+
+    async def _taken(self, message: Message) -> Sequence[Evidence]:
+        """What the agent wrote down of it."""
+        seen = await self._live.driver.observe(self._live.trace())
+        return [
+            item
+            for item in seen
+            if item.at >= message.created_at and _same(message.text, str(item.data.get("prompt", "")))
+        ]
 
     async def _set(self, message: Message, status: MessageStatus, detail: str = "") -> None:
         await self._live.parts.journal.set_message(message.message_id, status, detail)
@@ -122,5 +164,5 @@ class Messenger:
 
 
 def _same(sent: str, accepted: str) -> bool:
-    """White space at the ends and wrapping of pasted text are the agent's own affair."""
-    return "".join(sent.split()) in "".join(accepted.split())
+    """White space, control characters and the wrapping of pasted text are the agent's own affair."""
+    return _UNTYPABLE.sub("", sent) in _UNTYPABLE.sub("", accepted)

@@ -13,10 +13,13 @@ from ccm_orchestrator.domain.result import Usage
 
 TOLD_TOOLS = 10
 """Results in the tail that are worth telling again; there may be dozens."""
+TOLD_PROMPTS = 20
+_PROMPT_MARKS = (b'"enqueue"', b'"queued_command"', b'"type":"user"')
 
 
 def read_transcript(path: Path) -> Sequence[Evidence]:
-    """The newest record as a sign of life, and the tools that have their results: a denied call has no hook.
+    """The newest record as a sign of life, the tools that have their results (a denied call has no hook), and what was
+    said to the agent (a message that 2.1.197 takes in while a tool runs has none either).
 
     Read again and again while an agent works, so only the lines that matter are parsed.
     """
@@ -32,7 +35,7 @@ def read_transcript(path: Path) -> Sequence[Evidence]:
         Evidence(Source.TRANSCRIPT, Signal.TOOL_FINISHED, at, data={"tool_use_id": use})
         for use, at in list(finished.items())[-TOLD_TOOLS:]
     ]
-    return [*ended, Evidence(Source.TRANSCRIPT, Signal.ACTIVE, newest, "transcript")]
+    return [*ended, *_prompts(lines), Evidence(Source.TRANSCRIPT, Signal.ACTIVE, newest, "transcript")]
 
 
 def has_conversation(projects: Path, session_id: str) -> bool:
@@ -89,6 +92,32 @@ def _uses(record: Json) -> Sequence[str]:
     """Of the tools that have their results in this record."""
     blocks = tables(table(record, "message"), "content")
     return [text(block, "tool_use_id") for block in blocks if block.get("type") == "tool_result"]
+
+
+def _prompts(lines: Sequence[bytes]) -> Sequence[Evidence]:
+    """What people and callers said: waiting in the agent's queue, and as a part of the conversation."""
+    told = [line for line in lines if any(mark in line for mark in _PROMPT_MARKS) and b'"tool_result"' not in line]
+    records = [record for line in told[-TOLD_PROMPTS:] if (record := parse_object(line)) is not None]
+    return [
+        Evidence(Source.TRANSCRIPT, Signal.ACTIVE, at, "prompt", {"prompt": prompt, "queued": queued})
+        for record in records
+        for prompt, queued in [_prompt(record)]
+        if prompt and (at := _time(record)) is not None
+    ]
+
+
+def _prompt(record: Json) -> tuple[str, bool]:
+    """Empty when the record holds none; True when it only waits in the agent's queue."""
+    match text(record, "type"):
+        case "queue-operation" if text(record, "operation") == "enqueue":
+            return text(record, "content"), True
+        case "attachment" if text(table(record, "attachment"), "type") == "queued_command":
+            return text(table(record, "attachment"), "prompt"), False
+        case "user" if not record.get("isSidechain") and not record.get("isMeta"):
+            message = table(record, "message")
+            blocks = [text(block, "text") for block in tables(message, "content")]
+            return text(message, "content") or "\n".join(blocks), False
+    return "", False
 
 
 def _is_since(record: Json, since: datetime) -> bool:
