@@ -5,16 +5,22 @@ Prints a table for each measurement and keeps its JSON in benchmarks/out. `--str
 
 import argparse
 import asyncio
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from benchmarks import hook_cost, ingest, spawn
+from benchmarks import adoption, hook_cost, idle, ingest, row_to_agent, spawn, state_latency, watching
 from benchmarks.harness import Report, keep, table
 
-MEASUREMENTS: Mapping[str, Callable[[int | None], Awaitable[Report]]] = {
+MEASUREMENTS: Mapping[str, Callable[[int | None], Awaitable[Sequence[Report]]]] = {
     "hook_cost": hook_cost.measure,
     "spawn": spawn.measure,
+    "row_to_agent": row_to_agent.measure,
+    "state_latency": state_latency.measure,
+    "watching": watching.measure,
     "ingest": ingest.measure,
+    "adoption": adoption.measure,
+    "idle": idle.measure,
 }
 """Each takes the number of rounds; None: as many as it needs."""
 
@@ -32,16 +38,18 @@ def main() -> int:
     if wanted.list:
         print("\n".join(MEASUREMENTS))
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # daemons and agents are ended then, too
     missed = [not asyncio.run(_make(name, wanted.rounds)) for name in wanted.names or MEASUREMENTS]
     return 1 if wanted.strict and any(missed) else 0
 
 
 async def _make(name: str, rounds: int | None) -> bool:
     """Whether all goals were met."""
-    report = await MEASUREMENTS[name](rounds)
-    print(table(report))
-    print(f"  kept in {keep(report)}\n", flush=True)
-    return all(goal.met for goal in report.goals)
+    reports = await MEASUREMENTS[name](rounds)
+    for report in reports:
+        print(table(report))
+        print(f"  kept in {keep(report)}\n", flush=True)
+    return all(goal.met for report in reports for goal in report.goals)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import asyncio
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,10 +25,10 @@ path.write_text(json.dumps(payload))
 """The usual kind: standard library only, reads its payload, keeps it."""
 
 
-async def measure(rounds: int | None) -> Report:
+async def measure(rounds: int | None) -> Sequence[Report]:
     spool = Path(tempfile.mkdtemp(prefix="ccm-bench-"))
     try:
-        return await _measure(spool, rounds or ROUNDS)
+        return [await _measure(spool, rounds or ROUNDS)]
     finally:
         shutil.rmtree(spool)
 

@@ -73,13 +73,13 @@ class Bare:
         self._connection.close()
 
 
-async def measure(rounds: int | None) -> Report:
+async def measure(rounds: int | None) -> Sequence[Report]:
     directory = Path(tempfile.mkdtemp(prefix="ccm-bench-"))
     database, bare = Database(directory / "ccm.db"), Bare(directory / "bare.db")
     try:
         await database.open()
         pad = RunDirectories(directory / "state", python=Path(sys.executable))
-        return await _measure(pad, SqliteEventStore(database), bare, rounds or ROUNDS)
+        return [await _measure(pad, SqliteEventStore(database), bare, rounds or ROUNDS)]
     finally:
         await database.close()
         bare.close()
