@@ -151,7 +151,6 @@ async def test_a_command_in_print_mode_gets_its_prompt_and_its_output_is_the_res
     assert text.endswith("100%")
     assert "10%\r" not in text
     assert [(e.source, e.signal) for e in await started.evidence()] == [
-        (Source.LAUNCHER, Signal.BUSY),
         (Source.SCREEN, Signal.ACTIVE),
         (Source.STREAM, Signal.MARKER_DONE),
     ]
@@ -174,7 +173,7 @@ async def test_an_error_that_was_printed_right_before_a_clean_exit_is_not_missed
 async def test_a_command_that_just_ends_says_nothing_by_itself(driver: GenericDriver, launchers: Launchers) -> None:
     started = await start(driver, launchers, Mode.PRINT, "sh", "-c", "cat >/dev/null; exit 3")
     assert started.launcher.exit["exit_code"] == 3
-    assert [e.signal for e in await started.evidence()] == [Signal.BUSY, Signal.ACTIVE]
+    assert [e.signal for e in await started.evidence()] == [Signal.ACTIVE]
     assert await started.text() == ""
     assert driver.exit_means_done
 

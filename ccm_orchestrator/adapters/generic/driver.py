@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from ccm_orchestrator.adapters.generic.markers import (
     FoundMarker,
     done_marker,
@@ -175,15 +177,17 @@ def _replaced(word: str, words: Mapping[str, str]) -> str:
 
 
 def _observe(trace: SessionTrace) -> Sequence[Evidence]:
+    """An agent that printed its marker or ended is not busy any more."""
     if trace.agent is None or trace.run.started_at is None:
         return ()
-    evidence = [Evidence(Source.LAUNCHER, Signal.BUSY, trace.run.started_at, "its process has its prompt")]
     written = last_written(trace.run_directory, trace.agent.pid)
-    if written is None:
-        return evidence
-    evidence.append(Evidence(Source.SCREEN, Signal.ACTIVE, written, "it wrote something"))
+    wrote = [Evidence(Source.SCREEN, Signal.ACTIVE, written, "it wrote something")] if written else []
     found = find_marker(output_text(trace.run_directory), trace.run.run_id)
-    return [*evidence, _marked(found, Source.STREAM, written)] if found else evidence
+    if found and written:
+        return [*wrote, _marked(found, Source.STREAM, written)]
+    if not psutil.pid_exists(trace.agent.pid):
+        return wrote
+    return [Evidence(Source.LAUNCHER, Signal.BUSY, trace.run.started_at, "its process has its prompt"), *wrote]
 
 
 def _marked(found: FoundMarker, source: Source, at: datetime) -> Evidence:
