@@ -27,8 +27,11 @@ CONFIRM_S = 10.0
 """An idle agent brings a submitted prompt back within milliseconds; after this it is called undelivered."""
 ANSWER_S = 10.0
 """A queued message begins its turn within milliseconds of the end of the one before; after this it never will."""
-_UNTYPABLE = re.compile(r"[\s\x00-\x1f\x7f\u2400-\u2421]+")
-"""White space and control characters, or their pictures, which stand for them where they cannot be typed."""
+_UNTYPABLE = re.compile(
+    r"[\s\x00-\x1f\x7f-\x9f\u00ad\u061c\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2400-\u2421\ufe00-\ufe0f"
+    r"\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]+|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\U[0-9a-f]{8}"
+)
+"""White space, control and invisible characters, and what stands for them where they cannot be typed."""
 _TYPABLE = frozenset({AgentState.WORKING, AgentState.COMPLETE, AgentState.WAITING})
 
 
@@ -164,5 +167,5 @@ class Messenger:
 
 
 def _same(sent: str, accepted: str) -> bool:
-    """White space, control characters and the wrapping of pasted text are the agent's own affair."""
+    """White space, invisible characters and the wrapping of pasted text are the agent's own affair."""
     return _UNTYPABLE.sub("", sent) in _UNTYPABLE.sub("", accepted)

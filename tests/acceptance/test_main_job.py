@@ -123,9 +123,12 @@ def test_a_message_reaches_a_working_agent_and_is_answered(daemon: Sandbox) -> N
         daemon,
     )
     daemon.run("agent", "send", agent, "and a second line;\nwith `quotes` and $HOME;")
-    wait_status(daemon, task_id, "succeeded")
-    texts = [row[0] for row in daemon.query("SELECT status FROM messages WHERE run_id = ?", agent)]
-    assert texts in (["answered"], ["accepted"], ["delivered"], ["undelivered"])
+    wait_status(daemon, task_id, "succeeded", "failed", "held")
+    assert daemon.query("SELECT status FROM messages WHERE run_id = ?", agent) == [("answered",)]
+    result = result_of(daemon, task_id)["result"]
+    assert isinstance(result, dict)
+    assert result["text"].startswith("You said meanwhile: and a second line;\nwith `quotes` and $HOME;")
+    assert "That took a while." in result["text"]
 
 
 def test_stopping_a_task_ends_its_agent(daemon: Sandbox) -> None:

@@ -2,11 +2,12 @@
 
 Claude Code runs a text that begins with a slash as a command and takes a lone `exit` for a command, white space and
 invisible characters in front or not; such a text gets a visible word in front. Its interactive mode drops control
-characters from a prompt (2.1.329), so they are shown as what they are instead of vanishing.
+characters and most invisible ones from a prompt (2.1.329), so they are shown as what they are instead of vanishing.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _EXIT_WORDS = frozenset({"exit", "quit", ":q", ":q!", ":wq", ":wq!"})
@@ -14,6 +15,10 @@ _KEPT = "\n\t"
 _PICTURES = 0x2400
 _DELETE = 0x7F
 _C1 = range(0x80, 0xA0)
+_UNSEEN = re.compile(
+    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""Zero-width, direction and tag characters. Joiners and variation selectors, which emoji and scripts need, stay."""
 
 
 def shielded(text: str, word: str) -> str:
@@ -24,8 +29,10 @@ def shielded(text: str, word: str) -> str:
 
 
 def visible_controls(text: str) -> str:
-    """Control characters as their pictures (ESC becomes ␛), newlines and tabs as they are, CRLF as a newline."""
-    return "".join(_visible(char) for char in text.replace("\r\n", "\n"))
+    """Control characters as their pictures (ESC becomes ␛), invisible ones as their codes, CRLF as a newline.
+
+    Newlines and tabs stay."""
+    return _UNSEEN.sub(_code, "".join(_visible(char) for char in text.replace("\r\n", "\n")))
 
 
 def prompt_bytes(prompt: str, interactive: bool) -> bytes:
@@ -41,6 +48,11 @@ def _visible(char: str) -> str:
     if code in _C1:
         return f"\\x{code:02x}"
     return "␡" if code == _DELETE else chr(_PICTURES + code)
+
+
+def _code(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _invisible(text: str) -> str:

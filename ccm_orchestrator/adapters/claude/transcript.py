@@ -14,7 +14,7 @@ from ccm_orchestrator.domain.result import Usage
 TOLD_TOOLS = 10
 """Results in the tail that are worth telling again; there may be dozens."""
 TOLD_PROMPTS = 20
-_PROMPT_MARKS = (b'"enqueue"', b'"queued_command"', b'"type":"user"')
+_PROMPT_MARKS = (b'"enqueue"', b'"queued_command"', b'"user"')
 
 
 def read_transcript(path: Path) -> Sequence[Evidence]:

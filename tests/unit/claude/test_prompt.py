@@ -36,6 +36,14 @@ def test_control_characters_are_shown_in_interactive_mode_and_passed_on_in_print
     assert prompt_bytes(prompt, interactive=False).decode() == prompt
 
 
+def test_invisible_characters_are_shown_but_those_that_emoji_and_scripts_need() -> None:
+    hidden = "a\u202eb\u200bc\ufeffd\U000e0041e\u00adf\u2028g"
+    assert prompt_bytes(hidden, interactive=True).decode() == ("a\\u202eb\\u200bc\\ufeffd\\U000e0041e\\u00adf\\u2028g")
+    needed = "👩\u200d👧 ❤\ufe0f می\u200cخواهم 🇨🇭"
+    assert prompt_bytes(needed, interactive=True).decode() == needed
+    assert prompt_bytes(hidden, interactive=False).decode() == hidden
+
+
 def test_a_lone_surrogate_becomes_its_escape() -> None:
     assert prompt_bytes("half \ud83d", interactive=True) == b"half \\ud83d"
 

@@ -219,6 +219,28 @@ def test_the_newest_record_is_a_sign_of_life(tmp_path: Path) -> None:
     assert all(e.source is Source.TRANSCRIPT for e in found)
 
 
+def test_what_was_said_to_the_agent_is_told_queued_or_taken(tmp_path: Path) -> None:
+    def at(second: int) -> str:
+        return f"2026-01-05T12:00:{second:02d}Z"
+
+    text = {"type": "text", "text": "in a block"}
+    path = write_lines(
+        tmp_path / "s.jsonl",
+        {"type": "user", "timestamp": at(1), "message": {"content": "first"}},
+        {"type": "user", "timestamp": at(2), "message": {"content": [{"type": "tool_result", "content": "no"}]}},
+        {"type": "user", "timestamp": at(3), "isSidechain": True, "message": {"content": "a subagent's"}},
+        {"type": "user", "timestamp": at(4), "isMeta": True, "message": {"content": "the client's own"}},
+        {"type": "queue-operation", "operation": "enqueue", "timestamp": at(5), "content": "wait"},
+        {"type": "queue-operation", "operation": "dequeue", "timestamp": at(6)},
+        {"type": "attachment", "timestamp": at(7), "attachment": {"type": "queued_command", "prompt": "absorbed"}},
+        {"type": "attachment", "timestamp": at(8), "attachment": {"type": "file", "prompt": "no"}},
+        {"type": "user", "timestamp": at(9), "message": {"content": [text]}},
+        {"type": "user", "timestamp": "yesterday", "message": {"content": "no time"}},
+    )
+    told = [(e.data["prompt"], e.data["queued"], e.at.second) for e in read_transcript(path) if "prompt" in e.data]
+    assert told == [("first", False, 1), ("wait", True, 5), ("absorbed", False, 7), ("in a block", False, 9)]
+
+
 # --- cost ---
 
 
