@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.engine.adoption import adopt_all
+from ccm_orchestrator.engine.cancelling import cancel_all
 from ccm_orchestrator.engine.dispatcher import Dispatcher
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
@@ -66,16 +67,14 @@ class Orchestrator:
 
     async def _serve(self, dispatcher: Dispatcher) -> None:
         duties = [self._listen(), self._intake.run(), self._renew(), self._rescue(), self._sweep(), self._beat()]
-        tasks = [asyncio.create_task(duty) for duty in (*duties, dispatcher.run())]
-        stop = asyncio.create_task(self._stop.wait())
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(duty) for duty in (*duties, dispatcher.run())]
+        stop: asyncio.Task[object] = asyncio.create_task(self._stop.wait())
         try:
             done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stop}:
                 task.result()  # a duty never returns: if one did, its error ends this orchestrator
         finally:
-            for task in (*tasks, stop):
-                task.cancel()
-            await asyncio.gather(*tasks, stop, return_exceptions=True)
+            await cancel_all([*tasks, stop])
             await self._roster.stop()
             await self._parts.watch.stop()
 

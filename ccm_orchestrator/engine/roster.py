@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 from ccm_orchestrator.domain.task import LeaseKey
+from ccm_orchestrator.engine.cancelling import cancel_all
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.errors import StaleTerm
 from ccm_orchestrator.ports.agents import AgentDriver, Reading
@@ -22,14 +23,14 @@ class Roster:
     def __init__(self, vacated: Callable[[LiveRun], None]) -> None:
         self._vacated = vacated
         self._runs: dict[str, LiveRun] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def __len__(self) -> int:
         return len(self._runs)
 
     def add(self, live: LiveRun, life: Coroutine[None, None, None]) -> None:
         self._runs[live.run.run_id] = live
-        task = asyncio.create_task(self._live(live, life), name=f"run-{live.run.name}")
+        task: asyncio.Task[object] = asyncio.create_task(self._live(live, life), name=f"run-{live.run.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -88,9 +89,7 @@ class Roster:
 
     async def stop(self) -> None:
         """Ends the coroutines; the agents live on."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(list(self._tasks))
 
     def _concerned(self, wakeup: Wakeup) -> list[LiveRun]:
         if wakeup.run_id is not None:
