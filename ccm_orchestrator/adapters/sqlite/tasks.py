@@ -14,6 +14,7 @@ from ccm_orchestrator.adapters.sqlite import claiming, enqueueing, outcomes, pro
 from ccm_orchestrator.adapters.sqlite.database import Database, Work
 from ccm_orchestrator.adapters.sqlite.doorbell import Doorbell
 from ccm_orchestrator.adapters.sqlite.listing import count_tasks, list_tasks
+from ccm_orchestrator.adapters.sqlite.log_writes import log_writes
 from ccm_orchestrator.domain import leasing, refusals
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import LeaseKey, NewTask, Task, TaskStatus, problem_with
@@ -30,7 +31,9 @@ from ccm_orchestrator.ports.tasks import (
 from ccm_orchestrator.ports.world import Clock
 
 CHANGE_POLL_S = 0.2
-"""How often rows that another process wrote are looked for."""
+"""How often rows that another process wrote are looked for where the kernel does not tell of them."""
+TOLD_POLL_S = 1.0
+"""The same where it does."""
 
 T = TypeVar("T")
 
@@ -135,8 +138,10 @@ class SqliteTaskStore:
 
     async def wait_for_change(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
-        while True:
-            with self._changed.listening() as rung:  # before the look, so that nothing falls between the two
+        with self._changed.listening() as news, log_writes(self._database.path, news) as told:
+            poll_s = TOLD_POLL_S if told else CHANGE_POLL_S
+            while True:
+                news.clear()  # before the look, so that nothing falls between the two
                 changes = await self._database.read(_changes)
                 if changes != self._changes_seen:
                     self._changes_seen = changes
@@ -145,7 +150,7 @@ class SqliteTaskStore:
                 if left_s <= 0:
                     return False
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(rung.wait(), min(CHANGE_POLL_S, left_s))
+                    await asyncio.wait_for(news.wait(), min(poll_s, left_s))
 
     async def add_project(self, project: Project) -> Project:
         problem = problem_with_project(project)

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ccm_orchestrator.adapters.sqlite import tasks
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
 from ccm_orchestrator.domain.task import Hold, HoldReason, Task, TaskStatus
@@ -90,6 +92,19 @@ class TestGoodRows:
         assert await waiting is True
         assert time.monotonic() - began < 1
         assert len(await hand.claim()) == 1
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the database is looked at periodically")
+    async def test_the_kernel_tells_of_a_row_without_anybody_looking(
+        self, hand: Hand, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tasks, "TOLD_POLL_S", 60.0)
+        await hand.claim()
+        for _ in range(20):
+            waiting = asyncio.ensure_future(hand.store.wait_for_change(50))
+            assert not (await asyncio.wait([waiting], timeout=0.05))[0]
+            await asyncio.to_thread(hand.insert)
+            assert (await asyncio.wait([waiting], timeout=10))[0], "nobody told"
+            assert waiting.result() is True
 
     @pytest.mark.parametrize(
         "moment", ["2026-01-01", "2026-01-01 00:00:10", "2026-01-01T02:00:10+02:00", "2026-01-01T00:00:10Z"]
