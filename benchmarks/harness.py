@@ -4,6 +4,7 @@ Whatever slows the machine down slows them all down, so the ratio to the floor i
 """
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -80,15 +81,19 @@ class Report:
     notes: Sequence[str] = field(default=())
 
     def ratio(self, contender: str) -> float:
-        """Of its median to the floor's."""
-        return self.samples[contender].median / self.floor.median
+        """Of its median to the floor's; infinite when the floor is nothing at all."""
+        return _ratio(self.samples[contender].median, self.floor.median)
 
     def p95_ratio(self, contender: str) -> float:
-        return self.samples[contender].p95 / self.floor.p95
+        return _ratio(self.samples[contender].p95, self.floor.p95)
 
     @property
     def floor(self) -> Samples:
         return next(iter(self.samples.values()))
+
+
+def _ratio(value: float, floor: float) -> float:
+    return value / floor if floor else math.inf
 
 
 async def take_turns(contenders: Mapping[str, Sampler], rounds: int) -> dict[str, Samples]:
@@ -138,8 +143,8 @@ def keep(report: Report, directory: Path = OUT) -> Path:
             name: {
                 "median": samples.median,
                 "p95": samples.p95,
-                "ratio": report.ratio(name),
-                "p95_ratio": report.p95_ratio(name),
+                "ratio": _finite(report.ratio(name)),
+                "p95_ratio": _finite(report.p95_ratio(name)),
                 "samples": samples.values,
             }
             for name, samples in report.samples.items()
@@ -150,6 +155,10 @@ def keep(report: Report, directory: Path = OUT) -> Path:
     path = directory / f"{report.name}.json"
     path.write_text(json.dumps(record, indent=2) + "\n")
     return path
+
+
+def _finite(ratio: float) -> float | None:
+    return ratio if math.isfinite(ratio) else None
 
 
 def machine() -> dict[str, object]:

@@ -12,7 +12,7 @@ import httpx
 from benchmarks.fleet import Fleet, fleet
 from benchmarks.harness import Goal, Report, Sampler, Unit, take_turns
 
-ROUNDS = 30
+ROUNDS = 25
 CROWD = 50
 CROWD_ROUNDS = 4
 PHASE_S = 0.25

@@ -1,6 +1,7 @@
 """The figures that the benchmarks print are the figures they took."""
 
 import json
+import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -63,3 +64,11 @@ def test_ratios_are_to_the_first_contender_in_table_and_file(tmp_path: Path) -> 
 
 def test_rates_are_shown_as_rates() -> None:
     assert Unit.PER_SECOND.show(0.0001) == "10,000 /s"
+
+
+def test_a_floor_of_nothing_gives_no_number_that_json_lacks(tmp_path: Path) -> None:
+    report = Report("idle", "?", Unit.PERCENT, {"nothing": Samples((0.0,)), "ours": Samples((1.5,))})
+    assert report.ratio("ours") == math.inf
+    kept = json.loads(keep(report, tmp_path).read_text())
+    assert kept["contenders"]["ours"]["ratio"] is None
+    assert "1.50 %" in table(report)
