@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -136,7 +136,6 @@ class Daemon:
         self._server: ApiServer | None = None
         self._watchdog = Watchdog(
             build=self._build_orchestrator,
-            clock=self._clock,
             timeout_s=settings.watchdog_s,
             stacks_file=settings.state_directory / "logs" / "stacks.log",
             proof=lambda: self._notifier.notify("WATCHDOG=1"),
@@ -169,9 +168,10 @@ class Daemon:
         self._notifier.notify("STOPPING=1")
         if self._upkeep is not None:
             self._upkeep.cancel()
+        watchdog = asyncio.create_task(asyncio.to_thread(self._watchdog.stop))
         if self._server is not None:
             await self._server.stop()
-        await asyncio.to_thread(self._watchdog.stop)
+        await watchdog
         await self._terminal.stop()
         with contextlib.suppress(StoreError):
             await self._bus.publish(BusEvent(EventKind.DAEMON_STOPPED, self._clock.now()))
@@ -320,17 +320,6 @@ def _reach(settings: Settings) -> Reach:
     return reach_nothing
 
 
-@contextlib.asynccontextmanager
-async def running(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Daemon]:
-    """A started daemon, stopped on the way out. Raises: OrchestratorError."""
-    daemon = Daemon(settings, environment)
-    try:
-        await daemon.start()
-        yield daemon
-    finally:
-        await daemon.stop()
-
-
 def serve(settings: Settings) -> int:
     """Runs the daemon until SIGTERM or SIGINT; the exit code. Raises: OrchestratorError when it cannot start."""
     return asyncio.run(_serve(settings, dict(os.environ)))
@@ -341,7 +330,17 @@ async def _serve(settings: Settings, environment: Mapping[str, str]) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    async with running(settings, environment):
-        await asked.wait()
+    daemon = Daemon(settings, environment)
+    start, stop = asyncio.create_task(daemon.start()), asyncio.create_task(asked.wait())
+    try:
+        await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if start.done():
+            start.result()
+            await stop
         log.info("stopping; agents live on")
+    finally:
+        start.cancel()
+        stop.cancel()
+        await asyncio.gather(start, stop, return_exceptions=True)
+        await daemon.stop()
     return 0

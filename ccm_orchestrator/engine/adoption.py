@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccm_orchestrator.domain.agent import AgentState, AgentView
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.result import FailureKind
-from ccm_orchestrator.domain.run import Run
+from ccm_orchestrator.domain.run import Run, RunState
 from ccm_orchestrator.domain.supervision import POISON_DEATHS, POISON_WINDOW_S, Adoption, reconcile
 from ccm_orchestrator.domain.transitions import first_view
 from ccm_orchestrator.engine.ending import Ending
@@ -18,7 +18,7 @@ from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.roster import Roster
-from ccm_orchestrator.engine.run import follow
+from ccm_orchestrator.engine.run import take_over
 from ccm_orchestrator.engine.settle import settle
 from ccm_orchestrator.errors import TaskNotFound, TerminalError
 from ccm_orchestrator.ports.journal import RunQuery
@@ -49,6 +49,8 @@ async def adopt_all(parts: Parts, term: int, roster: Roster, intake: Intake, lea
         if roster.get(run.run_id) is not None:
             continue
         view = known.get(run.run_id)
+        if await _forgotten(parts, term, run):
+            continue
         decisions[run.name] = await _adopt(parts, term, run, view, windows, roster, intake, leases, died)
     await _report_strays(parts, windows or [], frozenset(views))
     return Adopted(decisions)
@@ -92,12 +94,33 @@ async def _adopt(
     ending = await _ending(live, decision, leases)
     parts.watch.add_run(run.run_id)
     intake.mark(run.run_id)
-    life = follow(live, intake, leases) if ending is None else settle(live, ending, intake, leases)
-    roster.add(live, life)
+    if ending is None:
+        roster.add(live, lambda: take_over(live, intake, leases), lambda: take_over(live, intake, leases))
+    else:
+        roster.add(live, lambda: settle(live, ending, intake, leases), lambda: settle(live, ending, intake, leases))
     live.wake(WakeupKind.EXIT)
     log.info("agent %s of task %s: %s", run.name, run.task_id, decision)
     await live.publish(EventKind.AGENT_ADOPTED, agent=run.name, decision=decision)
     return decision
+
+
+async def _forgotten(parts: Parts, term: int, run: Run) -> bool:
+    """Its task was deleted by hand, or its driver taken away: the agent is ended, and the run with it."""
+    try:
+        await parts.store.get(run.task_id)
+    except TaskNotFound:
+        sentence = "its task does not exist any more"
+    else:
+        if run.driver in parts.drivers:
+            return False
+        sentence = f"the driver `{run.driver}` is not configured any more"
+    await parts.launchpad.revoke(run.run_id)
+    await parts.launchpad.kill(run.run_id)
+    await parts.journal.save_run(
+        replace(run, term=term, state=RunState.ENDED, ended_at=parts.clock.now(), ending=sentence), term
+    )
+    log.warning("agent %s was ended: %s", run.name, sentence)
+    return True
 
 
 async def _trace(parts: Parts, run: Run) -> RunTrace:
@@ -129,7 +152,7 @@ def _died_at_start(parts: Parts, run: Run) -> bool:
 async def _ending(live: LiveRun, decision: Adoption, leases: Leases) -> Ending | None:
     """None: go on observing."""
     if not await _confirm(live, leases):
-        return Ending.abandoned()
+        return Ending.abandoned() if live.task.run_id != live.run.run_id else _recorded(live)
     if live.run.daemon_deaths >= POISON_DEATHS and _died_at_start(live.parts, live.run):
         return _poisoned()
     if decision is Adoption.START_AGAIN:
@@ -137,6 +160,12 @@ async def _ending(live: LiveRun, decision: Adoption, leases: Leases) -> Ending |
     if decision is Adoption.LOST:
         return Ending.failed(FailureKind.LOST, "The agent vanished while the daemon was away.")
     return None
+
+
+def _recorded(live: LiveRun) -> Ending:
+    """The earlier daemon died after the store knew the outcome: nothing is left but to put the run away."""
+    result = live.task.result
+    return Ending(None, recorded=result.outcome if result else None)
 
 
 def _poisoned() -> Ending:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 
 from ccm_orchestrator.domain.events import BusEvent, EventKind
@@ -16,11 +17,11 @@ from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.roster import Roster
-from ccm_orchestrator.engine.run import carry_out
+from ccm_orchestrator.engine.run import carry_out, take_over
 from ccm_orchestrator.engine.spawn import CannotSpawn, intend
 from ccm_orchestrator.errors import Fenced, StoreUnavailable
 from ccm_orchestrator.ports.journal import RunQuery
-from ccm_orchestrator.ports.tasks import ClaimRequest, LeaseAnswer, Release, ReleaseKind
+from ccm_orchestrator.ports.tasks import ClaimRequest, Release, ReleaseKind
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,21 @@ RETRY_S = 2.0
 class Dispatcher:
     """Claims what this system has room for and starts it. Every claim is remembered before it is made."""
 
-    def __init__(self, parts: Parts, term: int, roster: Roster, intake: Intake, leases: Leases) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        term: int,
+        roster: Roster,
+        intake: Intake,
+        leases: Leases,
+        check_term: Callable[[], None] = lambda: None,
+    ) -> None:
         self._parts = parts
         self._term = term
         self._roster = roster
         self._intake = intake
         self._leases = leases
+        self._check_term = check_term
         self._room = asyncio.Event()
         self.ticks = 0
         """Rises with every turn of the loop: the proof of progress."""
@@ -45,9 +55,9 @@ class Dispatcher:
         self._room.set()
 
     async def recover_claims(self) -> None:
-        """Claims of an earlier daemon that were never answered are repeated: the same rows come back, to be adopted."""
+        """Claims of an earlier daemon that were never answered are repeated: the same rows come back, for this boot."""
         for request in await self._parts.journal.open_claims():
-            await self._claim(replace(request, boot_id=self._parts.boot_id), adopt=True)
+            await self._claim(replace(request, boot_id=self._parts.boot_id))
 
     async def run(self) -> None:
         while True:
@@ -62,11 +72,12 @@ class Dispatcher:
                 await self._wait()
 
     async def _fill(self) -> bool:
+        self._check_term()
         room = self._parts.limits.max_agents - len(self._roster)
         if room <= 0:
             return False
         for request in await self._parts.journal.open_claims():
-            return bool(await self._claim(request))
+            return bool(await self._claim(replace(request, boot_id=self._parts.boot_id)))
         if not (await self._parts.store.counts()).get(TaskStatus.QUEUED):
             return False
         limits = self._parts.limits
@@ -75,36 +86,39 @@ class Dispatcher:
         self._parts.reach(CLAIM_REMEMBERED)
         return bool(await self._claim(request))
 
-    async def _claim(self, request: ClaimRequest, adopt: bool = False) -> int:
+    async def _claim(self, request: ClaimRequest) -> int:
         asked_at_s = self._parts.clock.uptime_s()
         tasks = await self._parts.store.claim(request)
         self._parts.reach(CLAIM_ANSWERED)
         for task in tasks:
-            if adopt and not await self._adopt(task):
-                continue
             self._leases.grant(task.key, asked_at_s)
             await self._start(task)
         await self._parts.journal.settle_claim(request.request_id)
         return len(tasks)
-
-    async def _adopt(self, task: Task) -> bool:
-        """The claim may still carry the boot id of the daemon that asked for it first."""
-        parts = self._parts
-        answer = await parts.store.adopt(task.key, parts.system_id, parts.boot_id, parts.limits.lease_s)
-        return answer is not LeaseAnswer.FENCED
 
     async def _start(self, task: Task) -> None:
         """A claim whose answer came twice is started once: the journal knows its fence."""
         runs = await self._parts.journal.runs(RunQuery(task_id=task.task_id, limit=5))
         if any(run.fence == task.fence for run in runs):
             return
+        await self._end_older_run(task)
         try:
             live = await intend(self._parts, self._term, task)
         except CannotSpawn as refusal:
             await self._refuse(task, refusal)
             return
-        self._roster.add(live, carry_out(live, self._intake, self._leases))
+        self._roster.add(
+            live,
+            lambda: carry_out(live, self._intake, self._leases),
+            lambda: take_over(live, self._intake, self._leases),
+        )
         await self._publish(EventKind.TASK_CLAIMED, task, agent=live.run.name, attempt=task.attempt)
+
+    async def _end_older_run(self, task: Task) -> None:
+        """A claim that we lost and won again: the agent of the lost one ends before the new one starts."""
+        while (older := self._roster.of_task(task.task_id)) is not None:
+            older.fence()
+            await older.over.wait()
 
     async def _refuse(self, task: Task, refusal: CannotSpawn) -> None:
         """What cannot even be intended here is held, with the reason."""

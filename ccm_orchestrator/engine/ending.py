@@ -15,6 +15,8 @@ class Ending:
     text: str = ""
     failure: Failure | None = None
     poison: bool = False
+    recorded: Outcome | None = None
+    """The store knows this outcome already."""
 
     @classmethod
     def succeeded(cls, text: str) -> Ending:
@@ -34,6 +36,8 @@ class Ending:
 
     @property
     def sentence(self) -> str:
+        if self.recorded is not None:
+            return self.recorded.value
         if self.outcome is None:
             return "a newer claim of the task exists"
         return self.failure.message if self.failure else self.outcome.value

@@ -20,6 +20,7 @@ SPAWN_OPENED = "spawn.opened"
 SPAWN_LAUNCHED = "spawn.launched"
 RUN_BEGUN = "run.begun"
 RUN_INGESTED = "run.ingested"
+RUN_DISCARDED = "run.discarded"
 RUN_COMPLETE = "run.complete"
 FINISH_STOPPED = "finish.stopped"
 FINISH_RECORDED = "finish.recorded"
@@ -34,6 +35,7 @@ FAIL_POINTS = (
     SPAWN_LAUNCHED,
     RUN_BEGUN,
     RUN_INGESTED,
+    RUN_DISCARDED,
     RUN_COMPLETE,
     FINISH_STOPPED,
     FINISH_RECORDED,

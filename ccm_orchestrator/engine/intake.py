@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ccm_orchestrator.domain.events import BusEvent, HookRecord
-from ccm_orchestrator.engine.failpoints import RUN_INGESTED
+from ccm_orchestrator.engine.failpoints import RUN_DISCARDED, RUN_INGESTED
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.errors import StoreUnavailable
 from ccm_orchestrator.ports.agents import AgentDriver, Reading
@@ -25,10 +25,14 @@ Receiver = Callable[[str, Sequence[Reading]], None]
 class Intake:
     """Ingests hook events in batches. A file leaves the spool only after its event is committed."""
 
-    def __init__(self, parts: Parts, reader: Reader, receive: Receiver) -> None:
+    def __init__(
+        self, parts: Parts, reader: Reader, receive: Receiver, check_term: Callable[[], None] = lambda: None
+    ) -> None:
+        """`check_term` raises StaleTerm once a newer orchestrator reads the same spool."""
         self._parts = parts
         self._reader = reader
         self._receive = receive
+        self._check_term = check_term
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
         self._busy = asyncio.Lock()
@@ -82,8 +86,11 @@ class Intake:
             reading = driver.read_hook(record, task_id)
             readings.setdefault(record.run_id, []).append(reading)
             pairs.append((record, tuple(reading.events)))
+        self._check_term()
         await self._parts.bus.ingest(pairs)
         self._parts.reach(RUN_INGESTED)
+        self._check_term()
         await self._parts.launchpad.discard(batch)
+        self._parts.reach(RUN_DISCARDED)
         for run_id, read in readings.items():
             self._receive(run_id, read)

@@ -54,6 +54,13 @@ class LiveRun:
         self.cancel_requested = False
         self.fenced = False
         self.retired = False
+        self.agent_gone = False
+        """Neither launcher nor agent lives: nothing can be typed any more."""
+        self.over = asyncio.Event()
+        """Set when nobody follows the run any more."""
+        self.followed_since = parts.clock.now()
+        self.waited_s = 0.0
+        """Seconds spent waiting for people, which no time limit counts."""
         self.next_trace_at = parts.clock.now()
         self.next_sweep_at = parts.clock.now()
 
@@ -100,8 +107,9 @@ class LiveRun:
     async def save(self, **changes: object) -> None:
         """Changes fields of the run and commits. Raises: StaleTerm."""
         self.check_term()
-        self.run = replace(self.run, **changes)  # type: ignore[arg-type]
-        await self.parts.journal.save_run(self.run, self.term)
+        changed = replace(self.run, **changes)  # type: ignore[arg-type]
+        await self.parts.journal.save_run(changed, self.term)
+        self.run = changed
 
     async def publish(self, kind: EventKind, **data: object) -> None:
         now = self.parts.clock.now()

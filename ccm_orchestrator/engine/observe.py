@@ -48,6 +48,7 @@ class Observer:
         self._messenger = Messenger(live)
         self._published = (live.tracker.view.state, live.tracker.view.dialog)
         self._marked = live.task.status
+        self._waits_since = live.parts.clock.now()
         self._saved = live.tracker.view
         self._save_at = live.parts.clock.now()
         self._intents_due = True
@@ -92,8 +93,8 @@ class Observer:
 
     async def _take_readings(self) -> None:
         live = self._live
-        readings, live.inbox = live.inbox, []
-        for reading in readings:
+        while live.inbox:
+            reading = live.inbox[0]
             live.session_id = reading.session_id or live.session_id
             live.transcript_path = reading.transcript_path or live.transcript_path
             if reading.prompt is not None:
@@ -103,6 +104,7 @@ class Observer:
                 if item.signal is Signal.TURN_ENDED and not item.subagent:
                     live.last_text = item.detail
                     await self._messenger.turn_ended(item.at)
+            del live.inbox[0]  # not before: what a full disk interrupts is taken in again
 
     async def _look_at_processes(self) -> None:
         live = self._live
@@ -111,7 +113,8 @@ class Observer:
             await self._begin(trace)
         if trace.exit is not None and not trace.lock_held:
             await self._exited(trace)
-        elif not trace.lock_held and not trace.agent_alive and self._overdue(trace):
+        live.agent_gone = not trace.lock_held and not trace.agent_alive and self._overdue(trace)
+        if live.agent_gone and trace.exit is None:
             live.tracker.apply([Evidence(Source.EXIT_RECORD, Signal.VANISHED, live.parts.clock.now())])
 
     def _overdue(self, trace: RunTrace) -> bool:
@@ -123,12 +126,12 @@ class Observer:
     async def _begin(self, trace: RunTrace) -> None:
         live, now = self._live, self._live.parts.clock.now()
         live.tracker.apply([Evidence(Source.LAUNCHER, Signal.PROCESS_STARTED, now)])
-        await live.save(state=RunState.RUNNING, agent=trace.agent, started_at=live.run.started_at or now)
         try:
             live.task = await live.parts.store.begin(live.run.key, live.run.run_id)
         except Fenced:
             live.fence()
             return
+        await live.save(state=RunState.RUNNING, agent=trace.agent, started_at=live.run.started_at or now)
         self._marked = live.task.status
         live.parts.reach(RUN_BEGUN)
         await live.publish(EventKind.TASK_RUNNING, agent=live.run.name, attempt=live.run.attempt)
@@ -207,7 +210,9 @@ class Observer:
         if (view.state, view.dialog) == self._published:
             await self._save_if_old()
             return
-        self._published = (view.state, view.dialog)
+        if view.state is not AgentState.WAITING and self._published[0] is AgentState.WAITING:
+            live.waited_s += (live.parts.clock.now() - self._waits_since).total_seconds()
+        self._waits_since = live.parts.clock.now()
         await self._save_view()
         evidence = view.evidence
         await live.publish(
@@ -219,6 +224,7 @@ class Observer:
             signal=evidence.signal if evidence else None,
         )
         await self._mark_task()
+        self._published = (view.state, view.dialog)
 
     async def _save_if_old(self) -> None:
         """Running tools and signs of life are not worth a commit each, but nobody should be told old ones for long."""
@@ -226,10 +232,10 @@ class Observer:
             await self._save_view()
 
     async def _save_view(self) -> None:
-        live = self._live
-        self._saved = live.tracker.view
+        live, view = self._live, self._live.tracker.view
+        await live.parts.journal.save_view(live.run.run_id, view)
+        self._saved = view
         self._save_at = live.parts.clock.now() + timedelta(seconds=SAVE_INTERVAL_S)
-        await live.parts.journal.save_view(live.run.run_id, live.tracker.view)
 
     async def _mark_task(self) -> None:
         live = self._live
@@ -254,13 +260,14 @@ class Observer:
             return Ending.abandoned()
         if live.cancel_requested:
             return Ending.cancelled()
+        if live.tracker.view.state in _ENDED:
+            return await self._concluded()  # what is done is done, whatever the clocks say
         return self._over_limit() or await self._stalled() or await self._concluded()
 
     def _over_limit(self) -> Ending | None:
         live = self._live
         limit_s = live.task.time_limit_s or live.profile.time_limit_s
-        started = live.run.started_at
-        if limit_s and started and (live.parts.clock.now() - started).total_seconds() > limit_s:
+        if limit_s and self._worked_s() > limit_s:
             message = f"The time limit of {limit_s:g} s is over; raise `time_limit_s` of the task or its profile."
             return Ending.failed(FailureKind.TIME_LIMIT, message, live.last_text)
         budget_usd = live.task.budget_usd or live.profile.budget_usd
@@ -270,11 +277,26 @@ class Observer:
             return Ending.failed(FailureKind.BUDGET, message, live.last_text)
         return None
 
+    def _worked_s(self) -> float:
+        """Since the start, without the time that people took to answer."""
+        live, now = self._live, self._live.parts.clock.now()
+        if live.run.started_at is None:
+            return 0.0
+        view = live.tracker.view
+        waiting_s = (now - view.since).total_seconds() if view.state is AgentState.WAITING else 0.0
+        return (now - live.run.started_at).total_seconds() - live.waited_s - waiting_s
+
     async def _stalled(self) -> Ending | None:
         live, now = self._live, self._live.parts.clock.now()
-        action = stall(live.tracker.view, live.profile, now, live.nudged_at)
+        view = live.tracker.view
+        fair = replace(  # silence counts from when somebody listened
+            view,
+            since=max(view.since, live.followed_since),
+            last_sign_of_life=max(view.last_sign_of_life, live.followed_since),
+        )
+        action = stall(fair, live.profile, now, live.nudged_at)
         if action is Stall.FAIL:
-            silent_s = (now - live.tracker.view.last_sign_of_life).total_seconds()
+            silent_s = (now - view.last_sign_of_life).total_seconds()
             message = f"The agent gave no sign of life for {silent_s:.0f} s."
             return Ending.failed(FailureKind.INACTIVITY, message, live.last_text)
         if action is Stall.NUDGE:
@@ -300,7 +322,7 @@ class Observer:
     async def _delivering(self) -> bool:
         """A run does not end over a message that is on its way."""
         view = self._live.tracker.view
-        if view.state in (AgentState.ERROR, AgentState.GONE):
+        if view.state in (AgentState.ERROR, AgentState.GONE) or self._live.agent_gone:
             return False
         if self._intents_due or self._messages_wait or view.state is AgentState.COMPLETE:
             self._messages_wait = await self._messenger.deliver()
@@ -313,10 +335,3 @@ class Observer:
         live.marker_asked = True
         live.tracker.view = replace(live.tracker.view, state=AgentState.WORKING, since=live.parts.clock.now())
         return None
-
-    async def close(self) -> None:
-        """After the run: messages that were never delivered, requests that nobody can answer any more."""
-        await self._messenger.close()
-        journal, run_id = self._live.parts.journal, self._live.run.run_id
-        for request in await journal.permissions(run_id):
-            await self._close_permission(request, PermissionStatus.EXPIRED)

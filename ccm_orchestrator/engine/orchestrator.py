@@ -16,7 +16,7 @@ from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.roster import Roster
 from ccm_orchestrator.engine.settle import patiently
-from ccm_orchestrator.errors import StoreUnavailable, TerminalError
+from ccm_orchestrator.errors import StaleTerm, StoreUnavailable, TerminalError
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.launching import WakeupKind
 
@@ -34,7 +34,8 @@ class Orchestrator:
         self._parts = parts
         self._on_ready = on_ready
         self._roster = Roster(self._vacated)
-        self._intake = Intake(parts, self._roster.reader, self._roster.receive)
+        self._retired = False
+        self._intake = Intake(parts, self._roster.reader, self._roster.receive, self._check_term)
         self._leases = Leases(parts, self._roster.keys)
         self._dispatcher: Dispatcher | None = None
         self._renew_now = asyncio.Event()
@@ -45,28 +46,47 @@ class Orchestrator:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Both numbers rise while the loop turns, the database answers and the dispatcher goes round."""
-        return self.beats, self._dispatcher.ticks if self._dispatcher else 0
+        """Both numbers rise while the loop turns, the database answers and the dispatcher goes round.
+
+        While starting there is no dispatcher to go round; waiting for a full disk is progress, too.
+        """
+        return self.beats, self._dispatcher.ticks if self.ready and self._dispatcher else self.beats
 
     async def run(self) -> None:
-        """Until `stop`. The agents live on."""
+        """Until `stop`. The agents live on. Raises: StaleTerm when it was superseded."""
         self._loop = asyncio.get_running_loop()
+        beat = asyncio.create_task(self._beat())
+        start, stop = asyncio.create_task(self._start_up()), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if start.done():
+                self._on_ready()
+                await self._serve(start.result())
+        finally:
+            for task in (start, stop, beat):
+                task.cancel()
+            await asyncio.gather(start, stop, beat, return_exceptions=True)
+            await self._roster.stop()
+            await self._parts.watch.stop()
+        self._check_term()
+
+    async def _start_up(self) -> Dispatcher:
+        """Everything that an earlier daemon left is taken over before anything is claimed."""
         parts = self._parts
         term = await patiently(lambda: parts.journal.begin_term(parts.boot_id))
         await self._start_terminal()
         await parts.watch.start()
-        dispatcher = self._dispatcher = Dispatcher(parts, term, self._roster, self._intake, self._leases)
+        dispatcher = Dispatcher(parts, term, self._roster, self._intake, self._leases, self._check_term)
+        self._dispatcher = dispatcher
         found = await patiently(lambda: adopt_all(parts, term, self._roster, self._intake, self._leases))
         await patiently(dispatcher.recover_claims)
-        await parts.bus.publish(
-            BusEvent(EventKind.DAEMON_STARTED, parts.clock.now(), data={"term": term, "adopted": len(found.decisions)})
-        )
+        started = {"term": term, "adopted": len(found.decisions)}
+        await patiently(lambda: parts.bus.publish(BusEvent(EventKind.DAEMON_STARTED, parts.clock.now(), data=started)))
         self.ready = True
-        self._on_ready()
-        await self._serve(dispatcher)
+        return dispatcher
 
     async def _serve(self, dispatcher: Dispatcher) -> None:
-        duties = [self._listen(), self._intake.run(), self._renew(), self._rescue(), self._sweep(), self._beat()]
+        duties = [self._listen(), self._intake.run(), self._renew(), self._rescue(), self._sweep()]
         tasks: list[asyncio.Task[object]] = [asyncio.create_task(duty) for duty in (*duties, dispatcher.run())]
         stop: asyncio.Task[object] = asyncio.create_task(self._stop.wait())
         try:
@@ -89,7 +109,13 @@ class Orchestrator:
 
     def retire(self) -> None:
         """Superseded: whatever this orchestrator does when it wakes up, it does nothing that can be seen."""
+        self._retired = True
         self._roster.retire()
+        self.stop()
+
+    def _check_term(self) -> None:
+        if self._retired:
+            raise StaleTerm()
 
     def _call(self, act: Callable[[], None]) -> None:
         loop = self._loop

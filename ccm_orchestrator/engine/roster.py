@@ -16,6 +16,9 @@ from ccm_orchestrator.ports.tasks import LeaseAnswer
 
 log = logging.getLogger(__name__)
 
+AGAIN_S = 5.0
+Life = Callable[[], Coroutine[None, None, None]]
+
 
 class Roster:
     """Starts a coroutine per run and passes on what concerns it."""
@@ -28,24 +31,36 @@ class Roster:
     def __len__(self) -> int:
         return len(self._runs)
 
-    def add(self, live: LiveRun, life: Coroutine[None, None, None]) -> None:
+    def add(self, live: LiveRun, life: Life, again: Life) -> None:
+        """Follows the run by `life`, and after an unexpected error by `again`, until it has ended."""
         self._runs[live.run.run_id] = live
-        task: asyncio.Task[object] = asyncio.create_task(self._live(live, life), name=f"run-{live.run.name}")
+        task = asyncio.create_task(self._live(live, life, again), name=f"run-{live.run.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _live(self, live: LiveRun, life: Coroutine[None, None, None]) -> None:
+    async def _live(self, live: LiveRun, life: Life, again: Life) -> None:
         try:
-            await life
+            while not await self._attempt(live, life):
+                await asyncio.sleep(AGAIN_S)
+                life = again
+        finally:
+            del self._runs[live.run.run_id]
+            live.over.set()
+            self._vacated(live)
+
+    async def _attempt(self, live: LiveRun, life: Life) -> bool:
+        """False: something unforeseen. The agent may live, so its run and its lease are kept, and it is tried again."""
+        try:
+            await life()
         except StaleTerm:
             log.info("agent %s belongs to a newer orchestrator now", live.run.name)
         except Exception:  # the one guard of a run: a bug in one must not end the others
-            log.exception(
-                "following agent %s failed; the run stays open and is adopted at the next start", live.run.name
-            )
-        finally:
-            del self._runs[live.run.run_id]
-            self._vacated(live)
+            log.exception("following agent %s failed; it is tried again in %g s", live.run.name, AGAIN_S)
+            return False
+        return True
+
+    def of_task(self, task_id: str) -> LiveRun | None:
+        return next((live for live in self._runs.values() if live.run.task_id == task_id), None)
 
     def get(self, run_id: str) -> LiveRun | None:
         return self._runs.get(run_id)

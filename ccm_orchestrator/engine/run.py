@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.intake import Intake
@@ -17,6 +18,7 @@ from ccm_orchestrator.errors import StoreUnavailable
 log = logging.getLogger(__name__)
 
 STORE_RETRY_S = 1.0
+REPLAY = timedelta(seconds=5)
 
 
 async def carry_out(live: LiveRun, intake: Intake, leases: Leases) -> None:
@@ -31,10 +33,26 @@ async def carry_out(live: LiveRun, intake: Intake, leases: Leases) -> None:
 
 async def follow(live: LiveRun, intake: Intake, leases: Leases) -> None:
     """A run whose agent was started, by us or by an earlier daemon, to its end. Raises: StaleTerm."""
-    observer = Observer(live, intake)
-    ending = await _observe(observer)
+    ending = await _observe(Observer(live, intake))
     await settle(live, ending, intake, leases)
-    await patiently(observer.close)
+
+
+async def take_over(live: LiveRun, intake: Intake, leases: Leases) -> None:
+    """A run that somebody followed before: what they may not have taken in is read first. Raises: StaleTerm."""
+    await patiently(lambda: intake.drain(live.run.run_id))
+    await patiently(lambda: _replay(live))
+    await follow(live, intake, leases)
+
+
+async def _replay(live: LiveRun) -> None:
+    """Stored hook events around and after the evidence that the saved view rests on."""
+    known = live.tracker.view.evidence
+    since = known.at - REPLAY if known else None
+    records = await live.parts.bus.log.hook_records(live.run.run_id)
+    recent = [record for record in records if since is None or record.at >= since]
+    live.inbox[:0] = await asyncio.to_thread(
+        lambda: [live.driver.read_hook(record, live.run.task_id) for record in recent]
+    )
 
 
 async def _observe(observer: Observer) -> Ending:

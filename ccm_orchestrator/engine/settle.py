@@ -19,6 +19,7 @@ from ccm_orchestrator.engine.failpoints import FINISH_ENDED, FINISH_RECORDED, FI
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.live import LiveRun
+from ccm_orchestrator.engine.parting import close_dialogue
 from ccm_orchestrator.engine.stopping import stop_agent
 from ccm_orchestrator.errors import Fenced, StoreUnavailable, TerminalError
 from ccm_orchestrator.ports.agents import Report
@@ -88,7 +89,8 @@ async def collect(live: LiveRun, ending: Ending) -> TaskResult:
     """The result as it will be stored, from the agent's own events and the truthful source of its figures."""
     parts, run = live.parts, live.run
     events = await _events(live)
-    readings = [live.driver.read_hook(r, run.task_id) for r in await parts.bus.log.hook_records(run.run_id)]
+    records = await parts.bus.log.hook_records(run.run_id)
+    readings = await asyncio.to_thread(lambda: [live.driver.read_hook(record, run.task_id) for record in records])
     for reading in readings:
         live.session_id = reading.session_id or live.session_id
         live.transcript_path = reading.transcript_path or live.transcript_path
@@ -120,10 +122,10 @@ async def _events(live: LiveRun) -> list[BusEvent]:
 
 
 async def _tell_store(live: LiveRun, ending: Ending, result: TaskResult, leases: Leases, stopped: bool) -> None:
-    await live.save()  # the term is checked once more, right before the outcome leaves this process
+    await patiently(live.save)  # the term is checked once more, right before the outcome leaves this process
     if await leases.ensure(live.run.key) is LeaseAnswer.FENCED:
         await patiently(lambda: live.parts.store.finish(live.run.key, result))  # refused, and kept as evidence
-        await live.publish(EventKind.TASK_FENCED, run_id=live.run.run_id)
+        await patiently(lambda: live.publish(EventKind.TASK_FENCED, run_id=live.run.run_id))
         return
     after = _after(live, ending, stopped)
     try:
@@ -132,7 +134,7 @@ async def _tell_store(live: LiveRun, ending: Ending, result: TaskResult, leases:
         else:
             await _release(live, after, ending)
     except Fenced:
-        await live.publish(EventKind.TASK_FENCED, run_id=live.run.run_id)
+        await patiently(lambda: live.publish(EventKind.TASK_FENCED, run_id=live.run.run_id))
 
 
 def _after(live: LiveRun, ending: Ending, stopped: bool) -> AfterFailure | None:
@@ -156,7 +158,7 @@ async def _finish(live: LiveRun, result: TaskResult) -> None:
     task = await patiently(lambda: live.parts.store.get(live.run.task_id))
     outcome = task.result.outcome if task.result else result.outcome
     failure = result.failure.message if result.failure else ""
-    await live.publish(_ENDED[outcome], agent=live.run.name, attempt=result.attempt, reason=failure)
+    await patiently(lambda: live.publish(_ENDED[outcome], agent=live.run.name, attempt=result.attempt, reason=failure))
 
 
 async def _release(live: LiveRun, after: AfterFailure, ending: Ending) -> None:
@@ -169,17 +171,19 @@ async def _release(live: LiveRun, after: AfterFailure, ending: Ending) -> None:
         "hold_reason": after.hold.reason if after.hold else None,
     }
     kind = {TaskStatus.HELD: EventKind.TASK_HELD, TaskStatus.CANCELLED: EventKind.TASK_CANCELLED}
-    await live.publish(kind.get(task.status, EventKind.TASK_QUEUED), agent=live.run.name, **data)
+    what = kind.get(task.status, EventKind.TASK_QUEUED)
+    await patiently(lambda: live.publish(what, agent=live.run.name, **data))
 
 
 async def put_away(live: LiveRun, ending: Ending) -> None:
     """The window is closed and the run is `ended`; its directory stays until the sweep."""
+    await patiently(lambda: close_dialogue(live))
     kind: FailureKind | None = ending.failure.kind if ending.failure else None
     failure: Failure | None = ending.failure
     await patiently(
         lambda: live.save(
             state=RunState.ENDED,
-            outcome=ending.outcome,
+            outcome=ending.outcome or ending.recorded,
             ending=failure.message if failure else ending.sentence,
             failure_kind=kind,
             ended_at=live.parts.clock.now(),

@@ -161,12 +161,19 @@ async def _prepare(live: LiveRun) -> Launch:
 async def _directory(parts: Parts, task: Task) -> Path:
     for project in await parts.store.projects():
         if project.name == task.project:
-            if project.path.is_dir():
+            if await asyncio.to_thread(_is_directory, project.path):
                 return project.path
             detail = f"The directory of project `{project.name}`, {project.path}, is gone; restore it or register anew."
             raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
     detail = f"The project `{task.project}` is not registered here; run `ccm-orchestrator project add PATH`."
     raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a dead mount, a directory above that may not be searched
+        return False
 
 
 def _profile(parts: Parts, task: Task, path: Path) -> Profile:
