@@ -123,6 +123,7 @@ async def test_without_tmux_what_is_not_seen_is_waited_for_before_it_counts_as_l
     assert await home.decisions() == ["wait"]
     await home.settled()
     assert await home.status(task_id) is TaskStatus.CLAIMED
+    assert home.pad.start((await home.run_of(task_id)).run_id) is False, "nothing starts behind its back"
     home.clock.advance(16)
     await home.until_status(task_id, TaskStatus.QUEUED)
 
@@ -157,6 +158,22 @@ async def test_a_claim_whose_answer_was_never_seen_is_carried_out_once(home: Hou
     await home.until_status(task_id, TaskStatus.RUNNING)
     assert len(await home.runs(task_id)) == 1
     assert request not in await home.journal.open_claims()
+
+
+async def test_a_claim_that_was_carried_out_before_it_was_settled_is_not_carried_out_again(home: House) -> None:
+    home.launches = False
+    task_id = await home.add()
+    request = await home.lost_claim()
+    daemon = await home.start()
+    await home.until(lambda: home.terminal.opened, "a window")
+    await daemon.vanish()
+    await home.journal.remember_claim(request)
+    home.clock.advance(120)
+    await home.start()
+    assert await home.decisions() == ["start_again"]
+    await home.until_status(task_id, TaskStatus.QUEUED)
+    assert [run.fence for run in await home.runs(task_id)] == [1]
+    assert len(home.terminal.opened) == 1
 
 
 @pytest.mark.parametrize("deaths", [2, 3])

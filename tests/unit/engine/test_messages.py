@@ -70,6 +70,8 @@ async def test_a_message_in_the_agent_s_own_queue_gets_its_turn_before_the_run_e
     assert await home.status(run.task_id) is TaskStatus.RUNNING, "its own turn is still to come"
     home.clock.advance(1)
     wrote_down(home, run, "and then?")
+    await home.settled()
+    assert await home.status(run.task_id) is TaskStatus.RUNNING, "begun is not answered"
     home.clock.advance(1)
     home.says(run, "turn_ended", "Second answer.")
     await home.until_message(message, MessageStatus.ANSWERED)
