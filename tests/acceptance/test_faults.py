@@ -59,6 +59,9 @@ def _conversation(sandbox: Sandbox) -> str:
 
 
 def failure_kinds(sandbox: Sandbox, task_id: str) -> list[object]:
+    """Of all runs of the task, once they are put away, which is a moment after the task has ended."""
+    open_runs = "SELECT 1 FROM runs WHERE task_id = ? AND state <> 'ended'"
+    wait_for("the end of all runs", lambda: not sandbox.query(open_runs, task_id), sandbox)
     return [
         kind
         for (kind,) in sandbox.query(

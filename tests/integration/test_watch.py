@@ -32,8 +32,8 @@ class Listener:
     async def hears(self, kind: WakeupKind, run_id: str | None = None) -> None:
         """The wake-up came since the last look; everything that came before it is forgotten."""
         deadline_s = time.monotonic() + PATIENCE_S
-        while (wanted := Wakeup(kind, run_id)) not in self.heard:
-            assert time.monotonic() < deadline_s, f"not heard: {wanted}, but {self.heard}"
+        while (kind, run_id) not in {(wakeup.kind, wakeup.run_id) for wakeup in self.heard}:
+            assert time.monotonic() < deadline_s, f"not heard: {kind} of {run_id}, but {self.heard}"
             await asyncio.sleep(0.005)
         self.heard.clear()
 
