@@ -16,6 +16,7 @@ from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.live import LiveRun
+from ccm_orchestrator.engine.parting import close_unfollowed
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.roster import Roster
 from ccm_orchestrator.engine.run import take_over
@@ -116,6 +117,7 @@ async def _forgotten(parts: Parts, term: int, run: Run) -> bool:
         sentence = f"the driver `{run.driver}` is not configured any more"
     await parts.launchpad.revoke(run.run_id)
     await parts.launchpad.kill(run.run_id)
+    await close_unfollowed(parts, run)
     await parts.journal.save_run(
         replace(run, term=term, state=RunState.ENDED, ended_at=parts.clock.now(), ending=sentence), term
     )

@@ -25,6 +25,7 @@ SETTLE_S = 0.12
 """Between the text and its Enter: an Enter that comes sooner is taken for part of a paste."""
 CONFIRM_S = 10.0
 """An idle agent brings a submitted prompt back within milliseconds; after this it is called undelivered."""
+RUN_ENDED = "The run ended first."
 ANSWER_S = 10.0
 """A queued message begins its turn within milliseconds of the end of the one before; after this it never will."""
 _UNTYPABLE = re.compile(
@@ -75,7 +76,7 @@ class Messenger:
             if message.status is MessageStatus.DELIVERED and await self._taken(message):
                 await self._set(message, MessageStatus.ACCEPTED)
             elif message.status in (MessageStatus.QUEUED, MessageStatus.DELIVERED):
-                await self._set(message, MessageStatus.UNDELIVERED, "The run ended first.")
+                await self._set(message, MessageStatus.UNDELIVERED, RUN_ENDED)
 
     async def submit(self, text: str) -> bool:
         """Types and submits text at the agent's prompt; False when it may not be typed to right now."""

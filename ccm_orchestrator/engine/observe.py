@@ -48,7 +48,8 @@ class Observer:
         self._messenger = Messenger(live)
         self._published = (live.tracker.view.state, live.tracker.view.dialog)
         self._marked = live.task.status
-        self._waits_since = live.parts.clock.now()
+        view = live.tracker.view
+        self._waits_since = view.since if view.state is AgentState.WAITING else live.parts.clock.now()
         self._saved = live.tracker.view
         self._save_at = live.parts.clock.now()
         self._intents_due = True

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from ccm_orchestrator.domain.dialogue import PermissionStatus
-from ccm_orchestrator.domain.events import EventKind
+from ccm_orchestrator.domain.dialogue import MessageStatus, PermissionStatus
+from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.engine.live import LiveRun
-from ccm_orchestrator.engine.messenger import Messenger
+from ccm_orchestrator.engine.messenger import RUN_ENDED, Messenger
+from ccm_orchestrator.engine.parts import Parts
 
 
 async def close_dialogue(live: LiveRun) -> None:
     await Messenger(live).close()
-    journal = live.parts.journal
-    for request in await journal.permissions(live.run.run_id):
-        await journal.close_permission(request.request_id, PermissionStatus.EXPIRED)
-        await live.publish(EventKind.PERMISSION_DECIDED, request_id=request.request_id, status=PermissionStatus.EXPIRED)
+    await _expire_permissions(live.parts, live.run)
+
+
+async def close_unfollowed(parts: Parts, run: Run) -> None:
+    """Of a run whose task or driver is gone: nobody can tell what its agent took."""
+    for message in await parts.journal.messages(run.run_id):
+        if message.status in (MessageStatus.QUEUED, MessageStatus.DELIVERED):
+            await parts.journal.set_message(message.message_id, MessageStatus.UNDELIVERED, RUN_ENDED)
+    await _expire_permissions(parts, run)
+
+
+async def _expire_permissions(parts: Parts, run: Run) -> None:
+    expired = PermissionStatus.EXPIRED
+    for request in await parts.journal.permissions(run.run_id):
+        await parts.journal.close_permission(request.request_id, expired)
+        data = {"request_id": request.request_id, "status": expired}
+        now = parts.clock.now()
+        await parts.bus.publish(BusEvent(EventKind.PERMISSION_DECIDED, now, run.task_id, run.run_id, data))

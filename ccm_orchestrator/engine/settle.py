@@ -88,7 +88,7 @@ async def patiently(act: Callable[[], Awaitable[T]]) -> T:
 async def collect(live: LiveRun, ending: Ending) -> TaskResult:
     """The result as it will be stored, from the agent's own events and the truthful source of its figures."""
     parts, run = live.parts, live.run
-    events = await _events(live)
+    events = await events_of(live)
     records = await parts.bus.log.hook_records(run.run_id)
     readings = await asyncio.to_thread(lambda: [live.driver.read_hook(record, run.task_id) for record in records])
     for reading in readings:
@@ -112,7 +112,8 @@ async def collect(live: LiveRun, ending: Ending) -> TaskResult:
     )
 
 
-async def _events(live: LiveRun) -> list[BusEvent]:
+async def events_of(live: LiveRun) -> list[BusEvent]:
+    """All that was told of the run so far, oldest first."""
     events: list[BusEvent] = []
     cursor = 0
     while page := await live.parts.bus.log.read(cursor, EVENT_PAGE, run_id=live.run.run_id):
