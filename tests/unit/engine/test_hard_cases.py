@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -17,65 +14,16 @@ from ccm_orchestrator.domain.dialogue import MessageStatus, PermissionRequest, P
 from ccm_orchestrator.domain.events import EventKind, HookRecord
 from ccm_orchestrator.domain.result import FailureKind, Outcome
 from ccm_orchestrator.domain.run import Run, RunState
-from ccm_orchestrator.domain.task import HoldReason, TaskStatus
-from ccm_orchestrator.engine import orchestrator, roster, watchdog
-from ccm_orchestrator.engine.orchestrator import Orchestrator
-from ccm_orchestrator.engine.watchdog import Watchdog
-from ccm_orchestrator.errors import StoreUnavailable
+from ccm_orchestrator.domain.task import TaskStatus
+from ccm_orchestrator.engine import orchestrator, roster
 from tests.unit.engine.house import SHORT_S, House
-
-AWAY = StoreUnavailable("The disk is full.")
-Operation = Callable[..., Awaitable[object]]
+from tests.unit.engine.trouble import AWAY, before, left_working, refuse_once, working
 
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roster, "AGAIN_S", SHORT_S)
     monkeypatch.setattr(orchestrator, "BEAT_S", SHORT_S)
-
-
-def before(monkeypatch: pytest.MonkeyPatch, owner: object, operation: str, act: Callable[..., object]) -> None:
-    """`act` is called with the arguments of every call of the operation, and may raise."""
-    real: Operation = getattr(owner, operation)
-
-    async def called(*args: object, **kwargs: object) -> object:
-        act(*args, **kwargs)
-        return await real(*args, **kwargs)
-
-    monkeypatch.setattr(owner, operation, called)
-
-
-def refuse_once(
-    monkeypatch: pytest.MonkeyPatch, owner: object, operation: str, when: Callable[..., bool] = lambda *_: True
-) -> list[str]:
-    """The first fitting call finds the store away. The list tells that it came."""
-    refused: list[str] = []
-
-    def act(*args: object) -> None:
-        if not refused and when(*args):
-            refused.append(operation)
-            raise AWAY
-
-    before(monkeypatch, owner, operation, act)
-    return refused
-
-
-async def working(home: House, **fields: object) -> Run:
-    run = await home.running(**fields)  # type: ignore[arg-type]
-    home.says(run, "prompt_accepted")
-    await home.until_state(run, "working")
-    return await home.run_of(run.task_id)
-
-
-async def left_working(home: House, **fields: object) -> Run:
-    """A run whose daemon is gone, long enough after its start."""
-    daemon = await home.start()
-    run = await working(home, **fields)
-    home.clock.advance(59)
-    await home.settled()
-    await daemon.vanish()
-    home.clock.advance(1)
-    return run
 
 
 def a_permission(home: House, run: Run) -> PermissionRequest:
@@ -91,176 +39,6 @@ def a_permission(home: House, run: Run) -> PermissionRequest:
         created_at=home.clock.now(),
         expires_at=None,
     )
-
-
-class TestSuperseded:
-    """The watchdog may retire an orchestrator at any line; what it reads then belongs to the next one."""
-
-    async def test_what_it_read_is_neither_ingested_nor_discarded(
-        self, home: House, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        daemon = await home.start()
-        run = await working(home)
-        known = await home.events.hook_records(run.run_id)
-        self._retired_while_reading(home, run, daemon.orchestrator, monkeypatch)
-        home.says(run, "turn_ended", "Over.")
-        await home.until(daemon.running.done, "the end of the retired one")
-        assert await home.events.hook_records(run.run_id) == known
-        assert len(home.agent(run).spool) == 1
-
-    async def test_what_it_just_ingested_stays_in_the_spool(self, home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        daemon = await home.start()
-        run = await working(home)
-        before(monkeypatch, home.events, "ingest", lambda _: daemon.orchestrator.retire())
-        home.says(run, "turn_ended", "Over.")
-        await home.until(daemon.running.done, "the end of the retired one")
-        assert len(home.agent(run).spool) == 1
-
-    @staticmethod
-    def _retired_while_reading(home: House, run: Run, retiring: Orchestrator, monkeypatch: pytest.MonkeyPatch) -> None:
-        def retire(run_id: str, _limit: int) -> None:
-            if home.pad.runs[run_id].spool:
-                retiring.retire()
-
-        before(monkeypatch, home.pad, "spooled", retire)
-
-    async def test_the_next_one_finishes_what_it_left(self, home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        daemon = await home.start()
-        run = await working(home)
-        with monkeypatch.context() as patch:
-            self._retired_while_reading(home, run, daemon.orchestrator, patch)
-            home.says(run, "turn_ended", "Over.")
-            await home.until(daemon.running.done, "the end of the retired one")
-        await home.start()
-        await home.until_status(run.task_id, TaskStatus.SUCCEEDED)
-        assert len(await home.runs(run.task_id)) == 1
-
-
-class SilentThread:
-    """Lives and makes no progress; the machine sleeps while it is looked at for the second time."""
-
-    ready = alive = True
-    asleep_s = 0.3
-
-    def __init__(self, _build: object) -> None:
-        self.looks = 0
-
-    @property
-    def progress(self) -> tuple[int, int]:
-        self.looks += 1
-        if self.looks == 2:
-            time.sleep(self.asleep_s)
-        return 1, 1
-
-    def start(self) -> None: ...
-    def retire(self) -> None: ...
-    def stop(self, timeout_s: float) -> bool:
-        return True
-
-
-class TestWatchdog:
-    TIMEOUT_S = 0.1
-
-    async def test_it_counts_checks_so_a_machine_that_slept_is_no_alarm(
-        self, home: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        check_s = 0.005
-        monkeypatch.setattr(watchdog, "CHECK_S", check_s)
-        monkeypatch.setattr(watchdog, "RESTART_PAUSE_S", SHORT_S)
-        made: list[SilentThread] = []
-
-        def make(build: object) -> SilentThread:
-            made.append(SilentThread(build))
-            return made[-1]
-
-        monkeypatch.setattr(watchdog, "OrchestratorThread", make)
-        dog, _, incidents, _ = self._dog(home, tmp_path, self.TIMEOUT_S)
-        dog.start()
-        await home.until(lambda: incidents, "an alarm, for it is silent indeed")
-        await asyncio.to_thread(dog.stop)
-        assert made[0].looks >= self.TIMEOUT_S / check_s, "a sleep of three timeouts is one check"
-
-    async def test_a_full_disk_at_the_start_is_waited_for_without_an_alarm_and_a_stop_ends_it(
-        self, home: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setattr(watchdog, "CHECK_S", 2 * SHORT_S)
-        before(monkeypatch, home.journal, "begin_term", _away)
-        dog, proofs, incidents, gave_up = self._dog(home, tmp_path, 5.0)
-        dog.start()
-        await home.until(lambda: len(proofs) > 10, "progress")
-        assert (dog.ready, dog.healthy, incidents) == (False, True, [])
-        await asyncio.to_thread(dog.stop)
-        assert (dog.healthy, incidents, gave_up) == (False, [], []), "its thread has ended"
-
-    @staticmethod
-    def _dog(home: House, directory: Path, timeout_s: float) -> tuple[Watchdog, list[bool], list[str], list[bool]]:
-        proofs: list[bool] = []
-        incidents: list[str] = []
-        gave_up: list[bool] = []
-        dog = Watchdog(
-            build=lambda: Orchestrator(home.parts()),
-            timeout_s=timeout_s,
-            stacks_file=directory / "stacks.log",
-            proof=lambda: proofs.append(True),
-            incident=incidents.append,
-            give_up=lambda: gave_up.append(True),
-        )
-        return dog, proofs, incidents, gave_up
-
-
-def _away(*_: object) -> NoReturn:
-    raise AWAY
-
-
-class TestStart:
-    @pytest.mark.parametrize(
-        ("owner", "operation"),
-        [
-            ("journal", "begin_term"),
-            ("journal", "runs"),
-            ("journal", "views"),
-            ("journal", "save_run"),
-            ("journal", "open_claims"),
-            ("store", "adopt"),
-            ("store", "get"),
-            ("events", "last_seq"),
-            ("events", "append"),
-        ],
-    )
-    async def test_it_waits_for_whatever_is_away_and_then_takes_over(
-        self, home: House, monkeypatch: pytest.MonkeyPatch, owner: str, operation: str
-    ) -> None:
-        run = await left_working(home)
-        refused = refuse_once(monkeypatch, getattr(home, owner), operation)
-        await home.start()
-        assert refused
-        home.says(run, "turn_ended", "Over.")
-        await home.until_status(run.task_id, TaskStatus.SUCCEEDED)
-        assert len(await home.runs(run.task_id)) == 1
-
-    async def test_a_task_that_was_deleted_by_hand_does_not_stop_it_and_its_agent_is_ended(self, home: House) -> None:
-        run = await left_working(home)
-        home.store.delete(run.task_id)
-        await home.start()
-        ended = await home.until_ended(run)
-        assert (ended.outcome, ended.ending) == (None, "its task does not exist any more")
-        assert home.agent(run).agent_alive is False
-        other = await home.running()
-        assert other.task_id != run.task_id
-
-    async def test_a_directory_that_cannot_even_be_looked_at_holds_the_task(
-        self, home: House, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def dead_mount(_: Path) -> bool:
-            raise OSError(107, "Transport endpoint is not connected")
-
-        monkeypatch.setattr(type(home.project), "is_dir", dead_mount)
-        daemon = await home.start()
-        task = await home.until_status(await home.add(), TaskStatus.HELD)
-        assert task.hold is not None
-        assert task.hold.reason is HoldReason.SETUP
-        assert str(home.project) in task.hold.detail
-        assert not daemon.running.done()
 
 
 @pytest.mark.parametrize("error", [ValueError("a transcript that nobody expected"), PermissionError(13, "not yours")])
