@@ -157,7 +157,7 @@ class TestSettling:
     async def test_no_outcome_is_lost_wherever_the_store_goes_away(
         self,
         home: House,
-        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
         told: str,
         fields: dict[str, object],
         becomes: TaskStatus,
@@ -174,6 +174,7 @@ class TestSettling:
             assert (ended.outcome, len(await home.runs(run.task_id))) == (outcome, 1), came
             told_kinds = await home.kinds(run.task_id)
             assert sum(kind.value == f"task.{becomes}" for kind in told_kinds) == 1, came
+            assert "it is tried again" not in caplog.text, f"{came}: the step waits, the run does not start over"
             if not came:
                 break
             refused += came
