@@ -187,6 +187,7 @@ async def _confirm(live: LiveRun, leases: Leases) -> bool:
     if answer is LeaseAnswer.FENCED:
         return False
     leases.grant(key, asked_at_s)
+    live.task = await parts.store.get(key.task_id)  # adopting may have moved it
     if answer is LeaseAnswer.CANCEL:
         live.cancel()
     return True

@@ -153,6 +153,7 @@ class Orchestrator:
         parts = self._parts
         while True:
             try:
+                self._roster.answer(await self._leases.renew())  # after a suspend our own leases look expired
                 for task in await parts.store.rescue(parts.system_id, parts.limits.takeover_grace_s):
                     log.info("task %s is %s again", task.task_id, task.status)
             except StoreUnavailable as error:
