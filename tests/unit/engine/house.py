@@ -24,7 +24,7 @@ from ccm_orchestrator.engine import dispatcher, intake, leases, messenger, run, 
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.orchestrator import Orchestrator
 from ccm_orchestrator.engine.parts import Limits, Parts
-from ccm_orchestrator.errors import StoreUnavailable
+from ccm_orchestrator.errors import StaleTerm, StoreUnavailable
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad, FakeRun
@@ -35,7 +35,7 @@ from ccm_orchestrator.fakes.watch import FakeWatch
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.tasks import ClaimRequest, FinishAnswer, Project, Release
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 SHORT_S = 0.005
 LIMITS = Limits(
     max_agents=3,
@@ -119,7 +119,7 @@ class Daemon:
         """As by SIGKILL: nothing more is written."""
         self.orchestrator.retire()
         self.running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, StaleTerm):
             await self.running
 
 
@@ -178,8 +178,7 @@ class House:
 
     async def close(self) -> None:
         for daemon in self._daemons:
-            if not daemon.running.done():
-                await daemon.vanish()
+            await daemon.vanish()
 
     # --- asking for things ---
 
