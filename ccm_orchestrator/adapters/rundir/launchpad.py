@@ -92,7 +92,13 @@ class RunDirectories:
         return ticket.read(self.directory(run_id))
 
     async def trace(self, run_id: str) -> RunTrace:
-        """The lock is looked at first: a launcher releases it last, so what it recorded is there when it is free."""
+        """Looks twice when a launcher seems to have died: it may have begun between two reads of the first look."""
+        first = self._look(run_id)
+        begun = first.ticket is Ticket.REDEEMED or first.agent is not None
+        return self._look(run_id) if begun and not first.lock_held and first.exit is None else first
+
+    def _look(self, run_id: str) -> RunTrace:
+        """The lock comes first: a launcher releases it last, so what it recorded is there when it is free."""
         directory = self.directory(run_id)
         lock_held = lock.held(directory)
         start = self._started(run_id)

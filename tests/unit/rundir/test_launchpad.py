@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ccm_orchestrator.adapters.clock import SystemClock
-from ccm_orchestrator.adapters.rundir import RunDirectories, processes
+from ccm_orchestrator.adapters.rundir import RunDirectories, lock, processes
 from ccm_orchestrator.domain.run import ProcessRef
 from ccm_orchestrator.errors import StoreUnavailable, WrongStatus
 from ccm_orchestrator.ports.launching import Launch, Ticket
@@ -163,3 +163,31 @@ def test_the_clock_is_aware_and_uptime_never_steps() -> None:
     clock = SystemClock()
     assert clock.now().tzinfo is not None
     assert 0 <= clock.uptime_s() - float(Path("/proc/uptime").read_text().split()[0]) < 60
+
+
+async def test_a_launcher_that_begins_during_a_look_is_not_taken_for_dead(
+    pad: RunDirectories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pad.prepare(RUN_ID, 1, LAUNCH)
+    directory = pad.directory(RUN_ID)
+    look, begun = lock.held, list[int]()
+
+    def begin_after_the_first_look(where: Path) -> bool:
+        found = look(where)
+        if not begun:
+            begun.append(os.open(where / "lock", os.O_RDWR | os.O_CREAT, 0o600))
+            fcntl.flock(begun[0], fcntl.LOCK_EX)
+            (directory / "ticket.1.issued").rename(directory / "ticket.1.redeemed")
+        return found
+
+    monkeypatch.setattr(lock, "held", begin_after_the_first_look)
+    trace = await pad.trace(RUN_ID)
+    os.close(begun[0])
+    assert (trace.ticket, trace.lock_held) == (Ticket.REDEEMED, True)
+
+
+async def test_a_launcher_that_died_without_a_record_is_still_found_out(pad: RunDirectories) -> None:
+    await pad.prepare(RUN_ID, 1, LAUNCH)
+    (pad.directory(RUN_ID) / "ticket.1.issued").rename(pad.directory(RUN_ID) / "ticket.1.redeemed")
+    trace = await pad.trace(RUN_ID)
+    assert (trace.ticket, trace.lock_held, trace.exit) == (Ticket.REDEEMED, False, None)
