@@ -31,7 +31,7 @@ command = ["/bin/sh", "-c", "{waits}"]
 
 [profiles.works]
 driver = "generic"
-command = ["/bin/sh", "-c", "echo >{running}; while :; do echo another line of output; sleep 1; done"]
+command = ["/bin/sh", "-c", "echo run $CCM_RUN_ID >{running}; while :; do echo another line of output; sleep 1; done"]
 
 [profiles.prints]
 driver = "generic"
@@ -41,7 +41,7 @@ command = ["/bin/sh", "-c", "{waits}; echo '{{marker_done}}'; exec sleep 60"]
 CLAUDE = """\
 #!/bin/sh
 [ "$1" = --version ] && echo "2.1.329 (Claude Code)" && exit 0
-echo >{running}
+echo run $CCM_RUN_ID >{running}
 exec sleep 3600
 """
 
@@ -54,7 +54,7 @@ class Fleet:
         for pipe in (self._running, self._release):
             os.mkfifo(pipe)
         self._reader = os.open(self._running, os.O_RDWR | os.O_NONBLOCK)
-        self.waits = f"echo >{self._running}; read _ <{self._release} || true"
+        self.waits = f"echo run $CCM_RUN_ID >{self._running}; read _ <{self._release} || true"
         claude = directory / "claude"
         claude.write_text(CLAUDE.format(running=self._running))
         claude.chmod(0o700)
@@ -84,22 +84,35 @@ class Fleet:
         self._database.execute("COMMIT")
 
     async def started(self, count: int = 1) -> float:
-        """`time.perf_counter()` when that many stubs, bare ones included, have said that they run."""
+        """`time.perf_counter()` when that many stubs, bare ones included, have said that they run.
+
+        Raises: AssertionError when one said so that nobody waited for: the figures would be of other agents.
+        """
+        stray = self._said()
+        assert not stray, f"nobody waited for {stray}"
         loop = asyncio.get_running_loop()
         done: asyncio.Future[float] = loop.create_future()
-        seen = 0
+        said: list[str] = []
 
         def note() -> None:
-            nonlocal seen
-            seen += len(os.read(self._reader, 65536))
-            if seen >= count and not done.done():
+            said.extend(self._said())
+            if len(said) >= count and not done.done():
                 done.set_result(time.perf_counter())
 
         loop.add_reader(self._reader, note)
         try:
-            return await asyncio.wait_for(done, LIMIT_S)
+            at = await asyncio.wait_for(done, LIMIT_S)
         finally:
             loop.remove_reader(self._reader)
+        assert len(said) == count, f"{count} agents were to start, but these did: {said}"
+        return at
+
+    def _said(self) -> list[str]:
+        """A line for each stub that started since the last look; it names the run, if the stub is an agent."""
+        try:
+            return os.read(self._reader, 65536).decode().splitlines()
+        except BlockingIOError:
+            return []
 
     async def add(self, profile: str, count: int = 1) -> None:
         """Returns when their tasks are marked as such."""
