@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,8 @@ from ccm_orchestrator.ports.tasks import ClaimRequest, FinishAnswer, Project, Re
 
 PATIENCE_S = 30.0
 SHORT_S = 0.005
+TURNS = 10
+"""Of a dispatcher that finds nothing to do: each takes twice as long as one of a run."""
 LIMITS = Limits(
     max_agents=3,
     renew_interval_s=0.02,
@@ -114,6 +117,14 @@ class Daemon:
         """In order; the agents live on."""
         self.orchestrator.stop()
         await asyncio.wait_for(self.running, PATIENCE_S)
+
+    @property
+    def turns(self) -> int:
+        return self.orchestrator.progress[1]
+
+    def has_turned(self, goal: int) -> bool:
+        """Or it has ended, and turns no more."""
+        return self.turns >= goal or self.running.done()
 
     async def vanish(self) -> None:
         """As by SIGKILL: nothing more is written."""
@@ -288,8 +299,10 @@ class House:
             await asyncio.sleep(0.002)
 
     async def settled(self) -> None:
-        """Long enough for everybody to have looked at everything several times."""
-        await asyncio.sleep(20 * SHORT_S)
+        """Everybody who lives has looked at everything several times: what has not happened by now will not."""
+        living = [(daemon, daemon.turns + TURNS) for daemon in self._daemons if not daemon.running.done()]
+        for daemon, goal in living:
+            await self.until(partial(daemon.has_turned, goal), f"{TURNS} turns")
 
 
 PROFILES = {
