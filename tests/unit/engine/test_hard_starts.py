@@ -79,7 +79,7 @@ class SilentThread:
     def progress(self) -> tuple[int, int]:
         self.looks += 1
         if self.looks == 2:
-            time.sleep(self.asleep_s)
+            time.sleep(self.asleep_s)  # sleeps because a suspended machine is what the test is about
         return 1, 1
 
     def start(self) -> None: ...
