@@ -12,7 +12,8 @@
     ├── PortBusy                   the API cannot listen
     ├── Fenced                     a superseded claim tried to write
     ├── StaleTerm                  a superseded orchestrator thread tried to write
-    ├── StoreError                 StoreUnavailable · SchemaTooNew · StoreCorrupt · StateDirectoryBusy
+    ├── StoreError                 StoreUnavailable · StoreRefused · SchemaTooNew · SchemaTooOld · StoreCorrupt ·
+    │                              StateDirectoryBusy
     ├── TerminalError              TerminalUnavailable · WindowGone · TmuxMissing
     └── DriverError                AgentMissing · AgentUnsupported · NotLoggedIn
 
@@ -133,6 +134,14 @@ class StoreError(OrchestratorError):
 
 class StoreUnavailable(StoreError):
     """The task store does not answer at the moment."""
+
+
+class StoreRefused(StoreError):
+    """The task store refuses this system: its key, its rights or its address are wrong, and a person must mend that."""
+
+
+class SchemaTooOld(StoreError):
+    """The database lacks a migration; run `ccm-orchestrator db migrate`."""
 
 
 class SchemaTooNew(StoreError):
