@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
+from ccm_orchestrator.adapters.doorbell import Doorbell
 from ccm_orchestrator.adapters.sqlite import claiming, enqueueing, outcomes, projects, rescuing, systems, table
 from ccm_orchestrator.adapters.sqlite.database import Database, Work
-from ccm_orchestrator.adapters.sqlite.doorbell import Doorbell
 from ccm_orchestrator.adapters.sqlite.listing import count_tasks, list_tasks
 from ccm_orchestrator.adapters.sqlite.log_writes import log_writes
 from ccm_orchestrator.domain import leasing, refusals
