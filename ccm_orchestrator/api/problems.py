@@ -48,6 +48,8 @@ STATUS: Mapping[type[errors.OrchestratorError], int] = {
     errors.StaleTerm: 503,
     errors.StoreError: 500,
     errors.StoreUnavailable: 503,
+    errors.StoreRefused: 502,
+    errors.SchemaTooOld: 500,
     errors.SchemaTooNew: 500,
     errors.StoreCorrupt: 500,
     errors.StateDirectoryBusy: 503,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable
 
 from ccm_orchestrator.domain.task import LeaseKey
@@ -23,6 +24,7 @@ class Leases:
         self._parts = parts
         self._keys = keys
         self._trusted_until: dict[LeaseKey, float] = {}
+        self._renewed_at_s = -math.inf
 
     def grant(self, key: LeaseKey, asked_at_s: float) -> None:
         """A claim or renewal was granted; `asked_at_s` is `Clock.uptime_s()` taken before the request was sent."""
@@ -36,12 +38,15 @@ class Leases:
         """Starting and finishing are allowed only while this holds."""
         return self._parts.clock.uptime_s() < self._trusted_until.get(key, 0.0)
 
-    async def renew(self) -> dict[str, LeaseAnswer]:
-        """One call for all runs. Raises: StoreUnavailable."""
+    async def renew(self, fresh_s: float = 0.0) -> dict[str, LeaseAnswer]:
+        """One call for all runs; none when the last one was made within `fresh_s`. Raises: StoreUnavailable."""
         keys = list(self._keys())
         asked_at_s = self._parts.clock.uptime_s()
+        if asked_at_s < self._renewed_at_s + fresh_s:
+            return {}
         parts = self._parts
         answers = dict(await parts.store.renew(parts.system_id, parts.boot_id, keys, parts.limits.lease_s))
+        self._renewed_at_s = asked_at_s
         for key in keys:
             if answers.get(key.task_id) is LeaseAnswer.FENCED:
                 self.forget(key)

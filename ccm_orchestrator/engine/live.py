@@ -61,8 +61,11 @@ class LiveRun:
         self.followed_since = parts.clock.now()
         self.waited_s = 0.0
         """Seconds spent waiting for people, which no time limit counts."""
-        self.next_trace_at = parts.clock.now()
-        self.next_sweep_at = parts.clock.now()
+        self.next_look_at = parts.clock.now()
+        self.saved_view: AgentView | None = None
+        """As the journal has it."""
+        self.output_seen_at: int | None = None
+        """Unix time of the last output that was on the screen when it was read."""
 
     # --- called by the orchestrator ---
 
@@ -93,6 +96,16 @@ class LiveRun:
         self.retired = True
         self.news.set()
 
+    def wrote(self, last_output_at: int | None) -> None:
+        """Its window was last written to then (Unix time; None: not known): what is new is worth a look.
+
+        Times are whole seconds, so output of this very second may be followed by more.
+        """
+        if last_output_at is None or last_output_at != self.output_seen_at:
+            young = last_output_at is not None and self.parts.clock.now().timestamp() - last_output_at < 2
+            self.output_seen_at = None if young else last_output_at
+            self.wake(WakeupKind.SCREEN)
+
     # --- used by the steps of the run ---
 
     def take_poke(self) -> bool:
@@ -110,6 +123,11 @@ class LiveRun:
         changed = replace(self.run, **changes)  # type: ignore[arg-type]
         await self.parts.journal.save_run(changed, self.term)
         self.run = changed
+
+    async def save_view(self) -> None:
+        view = self.tracker.view
+        await self.parts.journal.save_views({self.run.run_id: view})
+        self.saved_view = view
 
     async def publish(self, kind: EventKind, **data: object) -> None:
         now = self.parts.clock.now()

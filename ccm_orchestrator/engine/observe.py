@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ from ccm_orchestrator.engine.failpoints import RUN_BEGUN, RUN_COMPLETE
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.messenger import Messenger
+from ccm_orchestrator.engine.sweep import ENDED, UNSETTLED, screen_is_needed
 from ccm_orchestrator.errors import Fenced, TerminalError
 from ccm_orchestrator.ports.launching import RunTrace, Ticket, WakeupKind
 
@@ -29,12 +31,7 @@ MARKER_REQUEST = (
     "Your last message has no end marker. If the task is finished, answer with a line [DONE]; "
     "if it cannot be finished, answer with a line [ERROR] and the reason."
 )
-_UNSETTLED = frozenset({AgentState.SPAWNING, AgentState.INITIALIZING, AgentState.UNKNOWN})
 _WITNESS_NEWS = frozenset({WakeupKind.REGISTRY, WakeupKind.STREAM, WakeupKind.EXIT})
-SAVE_INTERVAL_S = 5.0
-SILENCE_S = 10.0
-"""A working agent that reported nothing for this long is looked at on its screen: a model that thinks fires no hook."""
-_ENDED = frozenset({AgentState.COMPLETE, AgentState.ERROR, AgentState.GONE})
 LAUNCH_GRACE_S = 15.0
 """How long a launcher may take to say that it started, before its window is called lost."""
 
@@ -50,9 +47,8 @@ class Observer:
         self._marked = live.task.status
         view = live.tracker.view
         self._waits_since = view.since if view.state is AgentState.WAITING else live.parts.clock.now()
-        self._saved = live.tracker.view
-        self._save_at = live.parts.clock.now()
         self._intents_due = True
+        self._requests_open = False
         self._messages_wait = False
 
     async def observe(self) -> Ending:
@@ -68,10 +64,30 @@ class Observer:
             await live.wait(self._pause_s())
 
     def _pause_s(self) -> float:
-        """News ring the bell; only clocks need a look in between, and those of a settled agent are slow."""
-        limits = self._live.parts.limits
-        young = self._live.tracker.view.state in _UNSETTLED or self._live.nudged_at is not None
-        return limits.tick_s if young or self._messages_wait else limits.sweep_interval_s
+        """News ring the bell; in between only clocks need a look, when they run out."""
+        live, limits = self._live, self._live.parts.limits
+        if self._doubtful or self._messages_wait:
+            return limits.tick_s
+        left_s = (live.next_look_at - live.parts.clock.now()).total_seconds()
+        if live.tracker.view.state is AgentState.WORKING:
+            left_s = min(left_s, self._silence_left_s(), self._time_left_s())
+        return max(limits.tick_s, left_s)
+
+    @property
+    def _doubtful(self) -> bool:
+        return self._live.tracker.view.state in UNSETTLED or self._live.nudged_at is not None
+
+    def _silence_left_s(self) -> float:
+        """Until the inactivity rule may have something to say."""
+        live, now, view = self._live, self._live.parts.clock.now(), self._live.tracker.view
+        if view.tools_running or view.background_work:
+            return math.inf
+        heard = max(view.last_sign_of_life, live.followed_since)
+        return live.profile.inactivity_limit_s - (now - heard).total_seconds()
+
+    def _time_left_s(self) -> float:
+        limit_s = self._time_limit_s()
+        return math.inf if limit_s is None else limit_s - self._worked_s()
 
     # --- gathering ---
 
@@ -79,18 +95,20 @@ class Observer:
         live, now = self._live, self._live.parts.clock.now()
         pending, live.pending = live.pending, set()
         await self._take_readings()
-        if WakeupKind.EXIT in pending or now >= live.next_trace_at:
-            live.next_trace_at = now + timedelta(seconds=live.parts.limits.trace_interval_s)
+        due = now >= live.next_look_at
+        if due or WakeupKind.EXIT in pending:
             await self._look_at_processes()
-        sweep = now >= live.next_sweep_at
-        if pending & _WITNESS_NEWS or sweep:
+        if due or pending & _WITNESS_NEWS:
             live.tracker.apply(await live.driver.observe(live.trace()))
-        self._intents_due = live.take_poke() or sweep
-        if self._intents_due:
+        self._intents_due = live.take_poke() or due
+        if self._intents_due or self._requests_open:
             await self._look_at_permissions()
-        if sweep:
-            live.next_sweep_at = now + timedelta(seconds=live.parts.limits.sweep_interval_s)
+        if WakeupKind.SCREEN in pending:
             await self._look_at_screen()
+        if due:
+            limits = live.parts.limits
+            pause_s = min(limits.sweep_interval_s, limits.look_interval_s) if self._doubtful else limits.look_interval_s
+            live.next_look_at = now + timedelta(seconds=pause_s)
 
     async def _take_readings(self) -> None:
         live = self._live
@@ -169,7 +187,9 @@ class Observer:
     async def _look_at_permissions(self) -> None:
         """An open request is evidence of a dialog; an agent that went on has answered it elsewhere."""
         live = self._live
-        for request in await live.parts.journal.permissions(live.run.run_id):
+        requests = await live.parts.journal.permissions(live.run.run_id)
+        self._requests_open = bool(requests)
+        for request in requests:
             view = live.tracker.view
             if request.request_id not in live.permissions_seen:
                 live.permissions_seen.add(request.request_id)
@@ -181,23 +201,15 @@ class Observer:
         await self._live.parts.journal.close_permission(request.request_id, status)
         await self._live.publish(EventKind.PERMISSION_DECIDED, request_id=request.request_id, status=status)
 
-    def _screen_is_needed(self) -> bool:
-        """The screen is read of agents without better witnesses, of those that start, and of those that fell silent."""
-        live, view = self._live, self._live.tracker.view
-        if view.state in _ENDED or live.run.window is None:
-            return False
-        silent_s = (live.parts.clock.now() - view.last_sign_of_life).total_seconds()
-        only_witness = live.driver.registry_directory() is None
-        return only_witness or view.state in _UNSETTLED or (view.state is AgentState.WORKING and silent_s > SILENCE_S)
-
     async def _look_at_screen(self) -> None:
         live = self._live
-        if live.run.window is None or not self._screen_is_needed():
+        if live.run.window is None or not screen_is_needed(live):
             return
         try:
             screen = await live.parts.terminal.capture(live.run.window)
         except TerminalError as error:
             log.debug("screen of %s: %s", live.run.name, error.message)
+            live.output_seen_at = None
             return
         seen = live.driver.read_screen(screen, live.parts.clock.now(), live.run.run_id)
         if seen is not None:
@@ -209,12 +221,11 @@ class Observer:
         live = self._live
         view = live.tracker.view
         if (view.state, view.dialog) == self._published:
-            await self._save_if_old()
             return
         if view.state is not AgentState.WAITING and self._published[0] is AgentState.WAITING:
             live.waited_s += (live.parts.clock.now() - self._waits_since).total_seconds()
         self._waits_since = live.parts.clock.now()
-        await self._save_view()
+        await live.save_view()
         evidence = view.evidence
         await live.publish(
             EventKind.AGENT_STATE,
@@ -226,17 +237,6 @@ class Observer:
         )
         await self._mark_task()
         self._published = (view.state, view.dialog)
-
-    async def _save_if_old(self) -> None:
-        """Running tools and signs of life are not worth a commit each, but nobody should be told old ones for long."""
-        if self._live.tracker.view != self._saved and self._live.parts.clock.now() >= self._save_at:
-            await self._save_view()
-
-    async def _save_view(self) -> None:
-        live, view = self._live, self._live.tracker.view
-        await live.parts.journal.save_view(live.run.run_id, view)
-        self._saved = view
-        self._save_at = live.parts.clock.now() + timedelta(seconds=SAVE_INTERVAL_S)
 
     async def _mark_task(self) -> None:
         live = self._live
@@ -261,14 +261,14 @@ class Observer:
             return Ending.abandoned()
         if live.cancel_requested:
             return Ending.cancelled()
-        if live.tracker.view.state in _ENDED:
+        if live.tracker.view.state in ENDED:
             return await self._concluded()  # what is done is done, whatever the clocks say
         return self._over_limit() or await self._stalled() or await self._concluded()
 
     def _over_limit(self) -> Ending | None:
         live = self._live
-        limit_s = live.task.time_limit_s or live.profile.time_limit_s
-        if limit_s and self._worked_s() > limit_s:
+        limit_s = self._time_limit_s()
+        if limit_s is not None and self._worked_s() > limit_s:
             message = f"The time limit of {limit_s:g} s is over; raise `time_limit_s` of the task or its profile."
             return Ending.failed(FailureKind.TIME_LIMIT, message, live.last_text)
         budget_usd = live.task.budget_usd or live.profile.budget_usd
@@ -277,6 +277,9 @@ class Observer:
             message = f"The budget of {budget_usd:.2f} USD is spent ({cost_usd:.2f}); raise it and release the task."
             return Ending.failed(FailureKind.BUDGET, message, live.last_text)
         return None
+
+    def _time_limit_s(self) -> float | None:
+        return self._live.task.time_limit_s or self._live.profile.time_limit_s or None
 
     def _worked_s(self) -> float:
         """Since the start, without the time that people took to answer."""
@@ -316,7 +319,7 @@ class Observer:
         if ending is None and view.state is AgentState.COMPLETE:
             ending = await self._ask_for_marker()
         if ending is not None:
-            await self._save_view()
+            await live.save_view()
             live.parts.reach(RUN_COMPLETE)
         return ending
 

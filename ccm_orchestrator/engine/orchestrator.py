@@ -16,13 +16,14 @@ from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.roster import Roster
 from ccm_orchestrator.engine.settle import patiently
+from ccm_orchestrator.engine.sweep import Sweeper
 from ccm_orchestrator.errors import StaleTerm, StoreUnavailable, TerminalError
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.launching import WakeupKind
 
 log = logging.getLogger(__name__)
 
-SWEEP_RUNS_S = 3600.0
+TIDY_S = 3600.0
 BEAT_S = 1.0
 
 
@@ -86,7 +87,15 @@ class Orchestrator:
         return dispatcher
 
     async def _serve(self, dispatcher: Dispatcher) -> None:
-        duties = [self._listen(), self._intake.run(), self._renew(), self._rescue(), self._sweep()]
+        sweeper = Sweeper(self._parts, self._roster.runs)
+        duties = [
+            self._listen(),
+            self._intake.run(),
+            self._renew(),
+            self._rescue(),
+            self._tidy(),
+            sweeper.run(),
+        ]
         tasks: list[asyncio.Task[object]] = [asyncio.create_task(duty) for duty in (*duties, dispatcher.run())]
         stop: asyncio.Task[object] = asyncio.create_task(self._stop.wait())
         try:
@@ -153,14 +162,15 @@ class Orchestrator:
         parts = self._parts
         while True:
             try:
-                self._roster.answer(await self._leases.renew())  # after a suspend our own leases look expired
+                # After a suspend our own leases look expired.
+                self._roster.answer(await self._leases.renew(fresh_s=parts.limits.renew_interval_s))
                 for task in await parts.store.rescue(parts.system_id, parts.limits.takeover_grace_s):
                     log.info("task %s is %s again", task.task_id, task.status)
             except StoreUnavailable as error:
                 log.warning("rescue is skipped: %s", error.message)
             await asyncio.sleep(parts.limits.rescue_interval_s)
 
-    async def _sweep(self) -> None:
+    async def _tidy(self) -> None:
         parts = self._parts
         while True:
             for run_id in self._roster.ids():
@@ -171,8 +181,8 @@ class Orchestrator:
                 )
                 await parts.launchpad.sweep(keep, parts.limits.run_directory_age_s)
             except StoreUnavailable as error:
-                log.warning("sweep is skipped: %s", error.message)
-            await asyncio.sleep(SWEEP_RUNS_S)
+                log.warning("tidying is skipped: %s", error.message)
+            await asyncio.sleep(TIDY_S)
 
     async def _beat(self) -> None:
         """The probe waits for the database: a hung one is no progress, one that answers "unavailable" is."""

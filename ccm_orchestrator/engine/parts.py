@@ -34,9 +34,9 @@ class Limits:
     tick_s: float = 1.0
     """How often a run looks at its clocks when nothing happens."""
     sweep_interval_s: float = 5.0
-    """How often the screen of a doubtful agent is read."""
-    trace_interval_s: float = 10.0
-    """How often a run's processes are looked at when nothing was reported."""
+    """How often a doubtful agent is looked at, and all windows are asked who wrote something."""
+    look_interval_s: float = 60.0
+    """How often everything of a settled agent is looked at when nothing was reported."""
     interrupt_grace_s: float = 30.0
     terminate_grace_s: float = 10.0
     run_directory_age_s: float = 7 * 24 * 3600.0

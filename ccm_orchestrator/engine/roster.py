@@ -65,6 +65,9 @@ class Roster:
     def get(self, run_id: str) -> LiveRun | None:
         return self._runs.get(run_id)
 
+    def runs(self) -> list[LiveRun]:
+        return list(self._runs.values())
+
     def ids(self) -> list[str]:
         return list(self._runs)
 

@@ -73,8 +73,8 @@ class MemoryJournal:
         ]
         return found[: query.limit]
 
-    async def save_view(self, run_id: str, view: AgentView) -> None:
-        self._views[run_id] = view
+    async def save_views(self, views: Mapping[str, AgentView]) -> None:
+        self._views |= views
 
     async def views(self, run_ids: Sequence[str]) -> Mapping[str, AgentView]:
         return {run_id: self._views[run_id] for run_id in run_ids if run_id in self._views}

@@ -43,7 +43,8 @@ class Journal(Protocol):
     async def runs(self, query: RunQuery) -> Sequence[Run]:
         """Newest first."""
 
-    async def save_view(self, run_id: str, view: AgentView) -> None: ...
+    async def save_views(self, views: Mapping[str, AgentView]) -> None:
+        """By run id, all in one commit."""
 
     async def views(self, run_ids: Sequence[str]) -> Mapping[str, AgentView]: ...
 

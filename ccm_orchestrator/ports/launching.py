@@ -106,6 +106,8 @@ class WakeupKind(StrEnum):
     """`run.json` or `exit.json` was written, or the launcher's process ended."""
     REGISTRY = "registry"
     STREAM = "stream"
+    SCREEN = "screen"
+    """Something was written in its window; only the engine's own sweep tells this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class WindowInfo:
     """The window's `@ccm_run` option; None: not ours, never to be touched."""
     pane_pid: int
     dead: bool
+    last_output_at: int | None = None
+    """Unix time, in whole seconds, at which something was last written in it; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)

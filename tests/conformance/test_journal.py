@@ -132,9 +132,8 @@ class TestViews:
         new = AgentView(
             AgentState.WAITING, START, evidence, START, Dialog.PERMISSION, frozenset({"t1", "t2"}), background_work=True
         )
-        await journal.save_view("run1", old)
-        await journal.save_view("run1", new)
-        await journal.save_view("run2", old)
+        await journal.save_views({"run1": old})
+        await journal.save_views({"run1": new, "run2": old})
         assert await journal.views(["run1", "run2", "run3"]) == {"run1": new, "run2": old}
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,15 +36,22 @@ def output_text(run_directory: Path) -> str:
 def last_written(run_directory: Path, pid: int) -> datetime | None:
     """When it last gave a line; None when it never did, or is gone. The kernel's terminals tell it to within 8 s."""
     times = [path.stat().st_mtime for name in (OUTPUT_FILE, STDERR_FILE) if (path := run_directory / name).exists()]
-    terminal = None if times else _terminal(pid)
-    if terminal is not None:
-        times.append(terminal.stat().st_mtime)
-    return datetime.fromtimestamp(max(times), UTC) if times else None
+    latest_s = max(times) if times else _terminal_written(pid)
+    return None if latest_s is None else datetime.fromtimestamp(latest_s, UTC)
 
 
-def _terminal(pid: int) -> Path | None:
+def _terminal_written(pid: int) -> float | None:
+    """Unix time; Linux shows a process's standard output as a link to what it is."""
+    try:
+        status = Path(f"/proc/{pid}/fd/1").stat() if sys.platform == "linux" else _controlling_terminal(pid)
+    except OSError:
+        return None
+    return status.st_mtime if status is not None and stat.S_ISCHR(status.st_mode) else None
+
+
+def _controlling_terminal(pid: int) -> os.stat_result | None:
     try:
         name = psutil.Process(pid).terminal()
     except psutil.Error:
         return None
-    return Path(name) if name and Path(name).exists() else None
+    return Path(name).stat() if name else None

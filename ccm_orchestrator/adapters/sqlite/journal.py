@@ -85,8 +85,9 @@ class SqliteJournal:
         statement = f"SELECT run FROM runs WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT ?"
         return await self._documents(_RUNS, statement, *values, query.limit)
 
-    async def save_view(self, run_id: str, view: AgentView) -> None:
-        await self._execute(_SAVE_VIEW, run_id, view.state.value, document(view))
+    async def save_views(self, views: Mapping[str, AgentView]) -> None:
+        rows = [(run_id, view.state.value, document(view)) for run_id, view in views.items()]
+        await self._database.write(lambda c: c.executemany(_SAVE_VIEW, rows))
 
     async def views(self, run_ids: Sequence[str]) -> Mapping[str, AgentView]:
         def work(connection: sqlite3.Connection) -> Mapping[str, AgentView]:

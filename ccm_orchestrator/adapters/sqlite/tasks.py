@@ -11,7 +11,16 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ccm_orchestrator.adapters.doorbell import Doorbell
-from ccm_orchestrator.adapters.sqlite import claiming, enqueueing, outcomes, projects, rescuing, systems, table
+from ccm_orchestrator.adapters.sqlite import (
+    claiming,
+    enqueueing,
+    outcomes,
+    projects,
+    renewing,
+    rescuing,
+    systems,
+    table,
+)
 from ccm_orchestrator.adapters.sqlite.database import Database, Work
 from ccm_orchestrator.adapters.sqlite.listing import count_tasks, list_tasks
 from ccm_orchestrator.adapters.sqlite.log_writes import log_writes
@@ -71,21 +80,9 @@ class SqliteTaskStore:
     async def renew(
         self, system_id: str, boot_id: str, keys: Sequence[LeaseKey], lease_s: float
     ) -> Mapping[str, LeaseAnswer]:
-        def work(connection: sqlite3.Connection) -> Mapping[str, LeaseAnswer]:
-            now = self._clock.now()
-            draining = systems.beat(connection, system_id, boot_id, now).draining
-            lease = leasing.lease_for(system_id, boot_id, lease_s, now)
-            answers = {}
-            for key in keys:
-                task = table.find(connection, key.task_id)
-                if task is None or not leasing.holds(task, key, system_id, boot_id):
-                    answers[key.task_id] = LeaseAnswer.FENCED
-                    continue
-                table.update(connection, task, leasing.renewed(task, lease, now))
-                answers[key.task_id] = _answer(task, draining)
-            return answers
-
-        return await self._database.write(work)
+        return await self._database.write(
+            lambda c: renewing.renew(c, system_id, boot_id, keys, lease_s, self._clock.now())
+        )
 
     async def begin(self, key: LeaseKey, run_id: str) -> Task:
         return await self._change_fenced(key, lambda task: leasing.begun(task, run_id, self._clock.now()))
@@ -120,18 +117,9 @@ class SqliteTaskStore:
         return await self._write(lambda c: rescuing.rescue(c, system_id, takeover_grace_s, self._clock.now()))
 
     async def adopt(self, key: LeaseKey, system_id: str, boot_id: str, lease_s: float) -> LeaseAnswer:
-        def work(connection: sqlite3.Connection) -> LeaseAnswer:
-            now = self._clock.now()
-            systems.beat(connection, system_id, boot_id, now)
-            task = table.find(connection, key.task_id)
-            if task is None or not leasing.holds(task, key, system_id):
-                return LeaseAnswer.FENCED
-            lease = leasing.lease_for(system_id, boot_id, lease_s, now)
-            table.update(connection, task, leasing.renewed(task, lease, now))
-            table.set_claim_request(connection, key.task_id, None)
-            return _answer(task, draining=False)
-
-        return await self._database.write(work)
+        return await self._database.write(
+            lambda c: renewing.adopt(c, key, system_id, boot_id, lease_s, self._clock.now())
+        )
 
     async def late_results(self, task_id: str) -> Sequence[tuple[int, TaskResult]]:
         return await self._database.read(lambda c: outcomes.late_results(c, task_id))
@@ -198,9 +186,3 @@ class SqliteTaskStore:
 def _changes(connection: sqlite3.Connection) -> int:
     (n,) = connection.execute("SELECT n FROM task_changes").fetchone()
     return int(n)
-
-
-def _answer(task: Task, draining: bool) -> LeaseAnswer:
-    if task.cancel_requested_at is not None:
-        return LeaseAnswer.CANCEL
-    return LeaseAnswer.DRAIN if draining else LeaseAnswer.OK

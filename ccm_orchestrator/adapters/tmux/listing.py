@@ -19,6 +19,7 @@ _FIELDS = (
     "window_width",
     "window_height",
     "window_active_clients",
+    "window_activity",
     "window_name",  # last, as anybody may write it
 )
 
@@ -35,6 +36,7 @@ class PaneRow:
     size: tuple[int, int]
     watched: bool
     """Somebody has the window before him."""
+    last_output_at: int
     name: str
 
 
@@ -49,12 +51,19 @@ def read_listing(text: str) -> list[PaneRow]:
 
 def _read_row(line: str) -> PaneRow | None:
     fields = line.split("\t", len(_FIELDS) - 1)
-    if len(fields) < len(_FIELDS) or not all(field.isdigit() for field in (fields[2], fields[5], fields[6])):
+    if len(fields) < len(_FIELDS) or not all(field.isdigit() for field in (fields[2], fields[5], fields[6], fields[8])):
         return None
-    window_id, pane_id, pid, dead, run_id, width, height, clients, name = fields
-    size = (int(width), int(height))
+    window_id, pane_id, pid, dead, run_id, width, height, clients, activity, name = fields
     return PaneRow(
-        window_id, pane_id, int(pid), dead == "1", run_id if is_run_id(run_id) else None, size, clients != "0", name
+        window_id,
+        pane_id,
+        int(pid),
+        dead == "1",
+        run_id if is_run_id(run_id) else None,
+        (int(width), int(height)),
+        clients != "0",
+        int(activity),
+        name,
     )
 
 
@@ -65,7 +74,9 @@ def window_infos(server: Server, rows: Iterable[PaneRow]) -> list[WindowInfo]:
         if row.window_id not in chosen or (row.run_id and not chosen[row.window_id].run_id):
             chosen[row.window_id] = row
     return [
-        WindowInfo(server.window(row.window_id), row.name, row.run_id, row.pane_pid, row.dead)
+        WindowInfo(
+            server.window(row.window_id), row.name, row.run_id, row.pane_pid, row.dead, row.last_output_at
+        )
         for row in chosen.values()
     ]
 

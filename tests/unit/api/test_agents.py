@@ -19,7 +19,7 @@ from tests.api_house import RUN_A, RUN_B, House
 async def test_agents_are_listed_with_their_state_task_and_how_to_attach(house: House, api: httpx.AsyncClient) -> None:
     first, second = await house.agent(RUN_A), await house.agent(RUN_B)
     now = house.clock.now()
-    await house.journal.save_view(RUN_B, AgentView(AgentState.WORKING, now, None, now))
+    await house.journal.save_views({RUN_B: AgentView(AgentState.WORKING, now, None, now)})
     listed = (await api.get("/api/agents")).json()
     assert [(agent["agent"], agent["state"]) for agent in listed] == [
         (second.name, "working"),
@@ -49,7 +49,7 @@ async def test_a_state_is_explained_by_its_evidence_and_its_age(house: House, ap
     seen = house.clock.now()
     evidence = Evidence(Source.HOOK, Signal.ASKED, seen, "permission")
     view = AgentView(AgentState.WAITING, seen, evidence, seen, Dialog.PERMISSION, frozenset({"toolu_1"}))
-    await house.journal.save_view(run.run_id, view)
+    await house.journal.save_views({run.run_id: view})
     house.clock.advance(42)
     body = (await api.get(f"/api/agents/{run.name}/state", params={"explain": 1})).json()
     explained = body["explanation"]

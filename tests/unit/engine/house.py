@@ -46,8 +46,8 @@ LIMITS = Limits(
     rescue_interval_s=0.02,
     poll_interval_s=0.01,
     tick_s=SHORT_S,
-    sweep_interval_s=0.0,
-    trace_interval_s=0.0,
+    sweep_interval_s=SHORT_S,
+    look_interval_s=0.0,
 )
 
 

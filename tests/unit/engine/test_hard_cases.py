@@ -246,7 +246,7 @@ class TestBeginning:
     ) -> None:
         await home.start()
         run = await working(home)
-        refused = refuse_once(monkeypatch, home.journal, "save_view")
+        refused = refuse_once(monkeypatch, home.journal, "save_views")
         home.says(run, "asked", "permission")
         await home.until_state(run, "waiting")
         await home.until_status(run.task_id, TaskStatus.WAITING)
