@@ -2,7 +2,14 @@
 
 import pytest
 
-pytest_plugins = ["tests.claude", "tests.properties", "tests.stores", "tests.terminals", "tests.launching"]
+pytest_plugins = [
+    "tests.claude",
+    "tests.properties",
+    "tests.stores",
+    "tests.supabase_stack",
+    "tests.terminals",
+    "tests.launching",
+]
 
 REAL_PARTS = ("tests/acceptance/", "tests/integration/")
 

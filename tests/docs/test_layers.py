@@ -18,7 +18,7 @@ LAYERS = (
     ("telemetry",),
     ("wiring",),
     ("setup",),
-    ("demo",),
+    ("demo", "devstack"),
     ("cli", "__main__"),
 )
 """Lowest first. A module imports from its own layer or a lower one."""
@@ -35,9 +35,11 @@ IMPURE = frozenset(
 """What the domain must not have: input, output, threads, clocks, chance."""
 
 HOMES = {
+    "aiohttp": {"devstack"},
     "asyncinotify": {"adapters.watch"},
     "fastapi": {"api"},
     "libtmux": {"adapters.tmux"},
+    "psycopg": {"devstack", "adapters.supabase"},
     "rich": {"cli", "setup", "demo"},
     "sqlite3": {"adapters.sqlite", "cli", "setup", "demo"},
     "starlette": {"api", "security"},

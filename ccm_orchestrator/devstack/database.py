@@ -1,0 +1,93 @@
+"""What is done to the database from outside, as its superuser: migrating, emptying, turning the clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from importlib.resources import files
+
+import psycopg
+from psycopg import sql
+
+from ccm_orchestrator.devstack.problems import DevStackError
+
+_LOCK_TIMEOUT = "10s"
+_KEPT = frozenset({"migrations"})
+
+_TABLES = """
+select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where n.nspname in ('public', 'ccm') and c.relkind in ('r', 'p')
+"""
+_CLOCK = """
+create or replace function ccm.now() returns timestamptz language sql stable as
+$$ select coalesce(frozen, pg_catalog.now() + ahead) from devstack.clock $$
+"""
+_REAL_TIME = "update devstack.clock set frozen = null, ahead = '0' where frozen is not null or ahead <> '0'"
+
+
+class Database:
+    """One connection is kept, so that emptying and turning the clock cost little. Callable from any thread."""
+
+    def __init__(self, url: Callable[[], str], owner_url: Callable[[], str]) -> None:
+        self._url = url
+        self._owner_url = owner_url
+        self._kept: psycopg.Connection | None = None
+        self._clock_is_ours = False
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._kept is not None:
+                self._kept.close()
+                self._kept = None
+
+    @contextmanager
+    def superuser(self) -> Iterator[psycopg.Connection]:
+        """The kept connection; each statement is committed at once."""
+        with self._lock:
+            if self._kept is None or self._kept.closed:
+                options = f"-c lock_timeout={_LOCK_TIMEOUT}"
+                self._kept = psycopg.connect(self._url(), autocommit=True, options=options)
+            yield self._kept
+
+    def migrate(self) -> None:
+        """As the role `postgres`, which is no superuser here, as hosted."""
+        self._clock_is_ours = False
+        with psycopg.connect(self._owner_url()) as connection:
+            for name, script in _scripts():
+                try:
+                    connection.execute(script)
+                except psycopg.Error as error:
+                    raise DevStackError(f"The migration {name} failed: {error}") from error
+
+    def empty(self) -> None:
+        """Every table of the product is empty afterwards, and the clock is the real one."""
+        with self.superuser() as connection:
+            tables = [row for row in connection.execute(_TABLES).fetchall() if row[1] not in _KEPT]
+            if tables:
+                names = sql.SQL(", ").join(sql.Identifier(*row) for row in tables)
+                connection.execute(sql.SQL("truncate {} restart identity cascade").format(names))
+            connection.execute(_REAL_TIME)
+
+    def freeze_clock(self, at: datetime | None) -> None:
+        self._turn_clock(sql.SQL("update devstack.clock set frozen = %s, ahead = '0'"), at)
+
+    def advance_clock(self, by: timedelta) -> None:
+        self._turn_clock(sql.SQL("update devstack.clock set frozen = frozen + %s, ahead = ahead + %s"), by, by)
+
+    def _turn_clock(self, statement: sql.SQL, *values: object) -> None:
+        with self.superuser() as connection:
+            if not self._clock_is_ours:
+                connection.execute(_CLOCK)
+                self._clock_is_ours = True
+            connection.execute(statement, values)
+
+
+def _scripts() -> list[tuple[str, bytes]]:
+    directory = files("ccm_orchestrator") / "sql" / "supabase"
+    if not directory.is_dir():
+        return []
+    scripts = sorted((each for each in directory.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name)
+    return [(each.name, each.read_bytes()) for each in scripts]
