@@ -40,6 +40,7 @@ HOMES = {
     "fastapi": {"api"},
     "libtmux": {"adapters.tmux"},
     "psycopg": {"devstack", "adapters.supabase"},
+    "postgrest": {"adapters.supabase"},
     "rich": {"cli", "setup", "demo"},
     "sqlite3": {"adapters.sqlite", "cli", "setup", "demo"},
     "starlette": {"api", "security"},

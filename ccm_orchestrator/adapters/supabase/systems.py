@@ -1,0 +1,73 @@
+"""How this machine is announced to the others, and what it knows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ccm_orchestrator.adapters.supabase.client import RestClient
+from ccm_orchestrator.adapters.supabase.rows import SystemRow, read_project, read_system, readable
+from ccm_orchestrator.adapters.supabase.wire import document
+from ccm_orchestrator.errors import NotFound, WrongStatus
+from ccm_orchestrator.ports.tasks import Project
+
+
+@dataclass(frozen=True, slots=True)
+class SystemCard:
+    """What this machine says of itself."""
+
+    system_id: str
+    system_name: str
+    boot_id: str
+    version: str
+    max_agents: int
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    migrations: tuple[str, ...]
+    """Names of those that were applied, in order."""
+    db_now: datetime
+
+    @property
+    def newest(self) -> str | None:
+        return self.migrations[-1] if self.migrations else None
+
+
+async def schema_state(client: RestClient) -> SchemaState:
+    """Raises: SchemaTooOld when not even this can be asked."""
+    answer = await client.rpc("schema_state", {})
+    with readable("its migrations"):
+        return SchemaState(tuple(sorted(answer["migrations"])), datetime.fromisoformat(answer["db_now"]))
+
+
+async def register(client: RestClient, card: SystemCard) -> Mapping[str, Any]:
+    answer: Mapping[str, Any] = await client.rpc("register_system", {"p_system": document(card)})
+    return answer
+
+
+async def systems(client: RestClient) -> Sequence[SystemRow]:
+    """Those the credentials may see: all of them for people and secret keys."""
+    return [read_system(row) for row in await client.rpc("list_systems", {}, list)]
+
+
+async def announce_projects(client: RestClient, system_id: str, projects: Sequence[Project]) -> None:
+    """Makes the announced projects those that are registered here.
+
+    One that unfinished tasks still name stays announced; the next announcement tries again.
+    """
+    rows = await client.rpc("list_projects", {"p_system_id": system_id}, list)
+    announced = {project.name: project for project in map(read_project, rows)}
+    for project in projects:
+        known = announced.pop(project.name, None)
+        if known is None or (known.path, known.profile) != (project.path, project.profile):
+            entry = {"name": project.name, "path": project.path, "profile": project.profile}
+            await client.rpc("add_project", {"p_system_id": system_id, "p_project": entry})
+    for name in announced:
+        try:
+            await client.rpc("remove_project", {"p_system_id": system_id, "p_name": name}, type(None))
+        except (NotFound, WrongStatus):
+            continue
