@@ -24,6 +24,9 @@ class MessageStatus(StrEnum):
     """The run ended first, or the agent did not confirm it."""
 
 
+ON_THEIR_WAY = frozenset({MessageStatus.QUEUED, MessageStatus.DELIVERED, MessageStatus.ACCEPTED})
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     message_id: str

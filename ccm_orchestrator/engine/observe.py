@@ -100,7 +100,7 @@ class Observer:
             await self._look_at_processes()
         if due or pending & _WITNESS_NEWS:
             live.tracker.apply(await live.driver.observe(live.trace()))
-        self._intents_due = live.take_poke() or due
+        self._intents_due = live.take_poke()
         if self._intents_due or self._requests_open:
             await self._look_at_permissions()
         if WakeupKind.SCREEN in pending:

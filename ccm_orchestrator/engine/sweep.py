@@ -40,6 +40,7 @@ class Sweeper:
     async def run(self) -> None:
         while True:
             await self._look_at_windows()
+            await self._look_at_intents()
             await self._save_views()
             await asyncio.sleep(self._parts.limits.sweep_interval_s)
 
@@ -56,6 +57,17 @@ class Sweeper:
             live = wanted.get(info.run_id or "")
             if live is not None:
                 live.wrote(info.last_output_at)
+
+    async def _look_at_intents(self) -> None:
+        """Whoever writes one pokes its run, too; this finds what nobody told."""
+        try:
+            intended = await self._parts.journal.runs_with_intents()
+        except StoreUnavailable as error:
+            log.warning("messages and requests are not looked at: %s", error.message)
+            return
+        for live in self._runs():
+            if live.run.run_id in intended:
+                live.poke()
 
     async def _save_views(self) -> None:
         """Running tools and signs of life are not worth a commit each, but nobody should be told old ones for long."""

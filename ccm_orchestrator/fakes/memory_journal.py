@@ -10,7 +10,14 @@ from datetime import datetime
 
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.agent import AgentView
-from ccm_orchestrator.domain.dialogue import Message, MessageStatus, PermissionRequest, PermissionStatus, Verdict
+from ccm_orchestrator.domain.dialogue import (
+    ON_THEIR_WAY,
+    Message,
+    MessageStatus,
+    PermissionRequest,
+    PermissionStatus,
+    Verdict,
+)
 from ccm_orchestrator.domain.events import BusEvent, HookRecord, StoredEvent
 from ccm_orchestrator.domain.run import Run, RunState
 from ccm_orchestrator.ports.journal import RunQuery
@@ -78,6 +85,11 @@ class MemoryJournal:
 
     async def views(self, run_ids: Sequence[str]) -> Mapping[str, AgentView]:
         return {run_id: self._views[run_id] for run_id in run_ids if run_id in self._views}
+
+    async def runs_with_intents(self) -> frozenset[str]:
+        with self._lock:
+            asked = {r.run_id for r in self._permissions.values() if r.status is PermissionStatus.OPEN}
+            return frozenset(asked | {m.run_id for m in self._messages.values() if m.status in ON_THEIR_WAY})
 
     async def add_message(self, run_id: str, text: str) -> Message:
         now = self._clock.now()

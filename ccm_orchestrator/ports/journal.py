@@ -48,6 +48,9 @@ class Journal(Protocol):
 
     async def views(self, run_ids: Sequence[str]) -> Mapping[str, AgentView]: ...
 
+    async def runs_with_intents(self) -> frozenset[str]:
+        """Ids of the runs that have an open permission request, or a message on its way."""
+
     async def add_message(self, run_id: str, text: str) -> Message: ...
 
     async def messages(self, run_id: str) -> Sequence[Message]:

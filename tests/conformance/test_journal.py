@@ -125,6 +125,19 @@ class TestRuns:
         assert list(await journal.runs(RunQuery(limit=1))) == [runs[2]]
 
 
+class TestIntents:
+    async def test_runs_are_named_while_a_message_is_on_its_way_or_a_request_is_open(self, journal: Journal) -> None:
+        assert await journal.runs_with_intents() == frozenset()
+        message = await journal.add_message("run1", "hello")
+        await journal.add_permission(replace(ASKED, run_id="run2"))
+        assert await journal.runs_with_intents() == {"run1", "run2"}
+        await journal.set_message(message.message_id, MessageStatus.ACCEPTED)
+        await journal.close_permission(ASKED.request_id, PermissionStatus.EXPIRED)
+        assert await journal.runs_with_intents() == {"run1"}
+        await journal.set_message(message.message_id, MessageStatus.ANSWERED)
+        assert await journal.runs_with_intents() == frozenset()
+
+
 class TestViews:
     async def test_the_newest_view_of_each_run_is_kept(self, journal: Journal) -> None:
         evidence = Evidence(Source.HOOK, Signal.ASKED, START, "permission", {"tool_use_id": "t1", "n": 1}, True)

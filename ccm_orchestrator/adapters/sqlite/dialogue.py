@@ -21,7 +21,15 @@ INSERT INTO messages (message_id, run_id, text, status, created_at, updated_at, 
 VALUES (?, ?, ?, ?, ?, ?, '') RETURNING *
 """
 _SET_MESSAGE = "UPDATE messages SET status = ?, detail = ?, updated_at = ? WHERE message_id = ? RETURNING *"
+_WITH_INTENTS = """
+SELECT run_id FROM permissions WHERE status = 'open'
+UNION SELECT run_id FROM messages WHERE status IN ('queued', 'delivered', 'accepted')
+"""
 _BY_PREFIX = "SELECT request FROM permissions WHERE request_id >= ? AND request_id < ? LIMIT 2"
+
+
+def runs_with_intents(connection: sqlite3.Connection) -> frozenset[str]:
+    return frozenset(row["run_id"] for row in connection.execute(_WITH_INTENTS))
 
 
 def add_message(connection: sqlite3.Connection, run_id: str, text: str, now: datetime) -> Message:

@@ -100,6 +100,9 @@ class SqliteJournal:
 
         return await self._database.read(work)
 
+    async def runs_with_intents(self) -> frozenset[str]:
+        return await self._database.read(dialogue.runs_with_intents)
+
     async def add_message(self, run_id: str, text: str) -> Message:
         return await self._database.write(lambda c: dialogue.add_message(c, run_id, text, self._clock.now()))
 
