@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ccm_orchestrator.adapters.watch.one_file import watched_file
 
-LOOKS_S = (0.002, 0.006, 0.015, 0.04)
+LOOKS_S = (0.001, 0.003, 0.01, 0.04)
 """The kernel tells of a write before its commit can be seen, which is when the disk has it: so look that often."""
 
 
