@@ -16,6 +16,8 @@ from ccm_orchestrator.errors import InvalidSettings
 SECRET_BYTES = 32
 SHORTEST_SECRET = 43
 """Characters of the shortest secret that is believed: 256 bits in base 64."""
+MOST_BYTES = 65_536
+"""More than any key has."""
 API_TOKEN_FILE = "api-token"
 INTERNAL_SECRET_FILE = "internal-secret"
 
@@ -75,13 +77,8 @@ def load_or_create(path: Path) -> Secret:
 
 def read_secret(path: Path) -> Secret:
     """Raises: InvalidSettings when it is missing, or when anybody but its owner could have read or written it."""
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            content = file.read(4096)
-    except OSError as error:
-        raise InvalidSettings(f"Cannot read the secret file {path}: {error.strerror}.", path=str(path)) from error
-    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+    content, status = _read(path)
+    if not _private(status):
         raise InvalidSettings(
             f"The secret file {path} is open to other users: delete it, and the daemon makes a new one when it starts.",
             path=str(path),
@@ -93,6 +90,48 @@ def read_secret(path: Path) -> Secret:
             path=str(path),
         )
     return Secret(value)
+
+
+def find_secret(
+    value: str | None, file: Path | None, credential: str, credentials_directory: Path | None
+) -> Secret | None:
+    """Of somebody else's making: as given, from the user's own file, or from systemd's `credential`; None: nowhere.
+
+    Raises: InvalidSettings.
+    """
+    if value is not None:
+        return Secret(value)
+    if file is not None:
+        return _read_given(file, must_be_private=True)
+    handed = credentials_directory / credential if credentials_directory is not None else None
+    if handed is not None and handed.exists():
+        return _read_given(handed, must_be_private=False)  # systemd guards its own directory, by other means
+    return None
+
+
+def _read_given(path: Path, must_be_private: bool) -> Secret:
+    content, status = _read(path)
+    if must_be_private and not _private(status):
+        raise InvalidSettings(
+            f"The secret file {path} is open to other users: `chmod 600 {path}`, and make the daemon's user its owner.",
+            path=str(path),
+        )
+    value = content.decode("utf-8", "replace").strip()
+    if not value:
+        raise InvalidSettings(f"The secret file {path} is empty.", path=str(path))
+    return Secret(value)
+
+
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES), os.fstat(file.fileno())
+    except OSError as error:
+        raise InvalidSettings(f"Cannot read the secret file {path}: {error.strerror}.", path=str(path)) from error
+
+
+def _private(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o077
 
 
 def _create(path: Path) -> None:

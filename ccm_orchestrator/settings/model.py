@@ -22,6 +22,7 @@ from ccm_orchestrator.settings.sections import (
     LogTable,
     RetryTable,
     StopTable,
+    SupabaseTable,
     TmuxTable,
 )
 from ccm_orchestrator.settings.types import Count, Directory, Name, Positive, Slug, Table, Text
@@ -102,6 +103,7 @@ class Settings(Table):
     retry: RetryTable = Field(default_factory=RetryTable)
     tmux: TmuxTable = Field(default_factory=TmuxTable)
     claude: ClaudeTable = Field(default_factory=ClaudeTable)
+    supabase: SupabaseTable = Field(default_factory=SupabaseTable)
     backups: BackupTable = Field(default_factory=BackupTable)
     log: LogTable = Field(default_factory=LogTable)
     faults: FaultsTable = Field(default_factory=FaultsTable)
@@ -122,6 +124,12 @@ class Settings(Table):
                 "retry.longest_delay_s retry.first_delay_s",
                 f"expected `retry.longest_delay_s` to be at least `retry.first_delay_s` "
                 f"({self.retry.first_delay_s:g}), got: {self.retry.longest_delay_s:g}",
+            )
+        if self.supabase.sweep_degraded_s > self.supabase.sweep_live_s:
+            raise _unrelated(
+                "supabase.sweep_degraded_s supabase.sweep_live_s",
+                f"expected `supabase.sweep_degraded_s` to be at most `supabase.sweep_live_s` "
+                f"({self.supabase.sweep_live_s:g}), got: {self.supabase.sweep_degraded_s:g}",
             )
         for name, profile in self.profiles().items():
             if profile.driver == "generic" and not profile.command:

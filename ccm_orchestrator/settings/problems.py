@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -44,6 +44,15 @@ def every_key(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, F
         else:
             table, named = nested
             yield from every_key(table, f"{prefix}{name}.{ANY_NAME}." if named else f"{prefix}{name}.")
+
+
+def secret_keys(model: type[BaseModel]) -> frozenset[str]:
+    """Keys whose value nobody but the owner may see."""
+    return frozenset(key for key, info in every_key(model) if _holds_secret(info.annotation))
+
+
+def _holds_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))
 
 
 def expected(info: FieldInfo) -> str:

@@ -14,11 +14,16 @@ from ccm_orchestrator.settings.types import (
     Fraction,
     Port,
     Positive,
+    ProjectUrl,
+    SecretText,
     Slug,
+    Switch,
     Table,
     Text,
     VariableNames,
 )
+
+_CREDENTIAL = "systemd's `supabase-"
 
 
 class ApiTable(Table):
@@ -86,6 +91,59 @@ class LogTable(Table):
     format: Annotated[Literal["text", "json"], Expect("`text` or `json`")] = Field(
         default="text", description="One readable line, or one JSON object, per record."
     )
+
+
+class SupabaseTable(Table):
+    """The Supabase project whose queue this machine serves. Without `url` the queue is the embedded one alone.
+
+    A secret comes from the environment, from a file that only its owner reads, or from systemd
+    (`LoadCredential=supabase-key:…`); never from a command line. One of them proves who this machine is.
+    """
+
+    url: ProjectUrl | None = Field(default=None, description="URL of the project.")
+    key: SecretText | None = Field(
+        default=None,
+        repr=False,
+        description="Key of the project: publishable (or the older `anon`) beside a proof of who this machine is, or "
+        "secret (or the older `service_role`), which opens everything to it.",
+    )
+    key_file: Directory | None = Field(
+        default=None, description="File that holds `key`.", json_schema_extra={"default_text": _CREDENTIAL + "key`"}
+    )
+    system_token: SecretText | None = Field(
+        default=None,
+        repr=False,
+        description="Proof: a JWT with the role `authenticated` and the claim `system_id`, made by somebody else.",
+    )
+    system_token_file: Directory | None = Field(
+        default=None,
+        description="File that holds `system_token`.",
+        json_schema_extra={"default_text": _CREDENTIAL + "system-token`"},
+    )
+    jwt_secret: SecretText | None = Field(
+        default=None,
+        repr=False,
+        description="Proof: the older projects' shared JWT secret, with which this machine signs tokens of its own.",
+    )
+    jwt_secret_file: Directory | None = Field(
+        default=None,
+        description="File that holds `jwt_secret`.",
+        json_schema_extra={"default_text": _CREDENTIAL + "jwt-secret`"},
+    )
+    signing_key_file: Directory | None = Field(
+        default=None,
+        description="Proof: file with a private key of the project (JWK or PEM; ES256 or RS256), with which this "
+        "machine signs tokens of its own.",
+        json_schema_extra={"default_text": _CREDENTIAL + "signing-key`"},
+    )
+    signing_key_id: Text | None = Field(default=None, description="The key's `kid`, where it is PEM.")
+    realtime: Switch = Field(
+        default=True, description="Hear of new tasks at once; without it the queue is looked at every few seconds."
+    )
+    sweep_live_s: Positive = Field(
+        default=20.0, description="Seconds between two looks at the queue while Realtime tells of new tasks."
+    )
+    sweep_degraded_s: Positive = Field(default=3.0, description="The same while it does not.")
 
 
 class FaultsTable(Table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.settings.model import ENV_DELIMITER, ENV_PREFIX, Settings
-from ccm_orchestrator.settings.problems import every_key, sentence
+from ccm_orchestrator.settings.problems import every_key, secret_keys, sentence
 from ccm_orchestrator.settings.profiles import ProjectProfileTable
 from ccm_orchestrator.settings.types import Slug, Table
 
@@ -47,8 +48,10 @@ def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = No
 def read_layers(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> list[Layer]:
     """Weakest first. Raises: InvalidSettings."""
     path = file or config_path()
+    values = read_toml(path, must_exist=file is not None)
+    require_private(path, values)
     return [
-        Layer(str(path), read_toml(path, must_exist=file is not None)),
+        Layer(str(path), values),
         Layer(ENVIRONMENT, read_environment()),
         Layer("the command line", flags or {}),
     ]
@@ -82,6 +85,16 @@ def read_toml(path: Path, must_exist: bool = False) -> dict[str, Any]:
         raise invalid([f"the configuration file {path} cannot be read: {error.strerror}"]) from error
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
         raise invalid([f"the configuration file {path} is not valid TOML: {error}"]) from error
+
+
+def require_private(path: Path, values: Mapping[str, Any]) -> None:
+    """A file that holds a secret must be its owner's alone. Raises: InvalidSettings."""
+    held = sorted(key for key in secret_keys(Settings) if _has(values, tuple(key.split("."))))
+    if held and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise invalid(
+            f"the configuration file {path} holds the secret `{key}` and is open to other users: `chmod 600 {path}`"
+            for key in held
+        )
 
 
 def read_environment() -> dict[str, Any]:

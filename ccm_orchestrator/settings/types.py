@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Expect:
 class Table(BaseModel):
     """A table of the configuration: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 def _expanded(path: Path) -> Path:
@@ -46,6 +48,29 @@ def _number(value: object) -> object:
     return value
 
 
+def _project_url(text: str) -> str:
+    """Without a slash at its end. What is pasted in its place often: the page of the dashboard, the API's own path."""
+    url = urlsplit(text)
+    host, port = url.hostname or "", url.port  # a port that is none raises here
+    if url.username or url.password or url.query or url.fragment or not host or port == 0:
+        raise ValueError("not a plain URL")
+    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):
+        raise ValueError("not https")
+    path = url.path.rstrip("/")
+    if host in ("supabase.com", "app.supabase.com") or path.endswith("/v1") or not text.isascii() or " " in text:
+        raise ValueError("not the URL of a project")
+    return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+HIDDEN = "(hidden)"
+
 _Number = BeforeValidator(_number)
 
 Positive = Annotated[float, Field(gt=0), _Number, Expect("a positive number")]
@@ -55,6 +80,7 @@ CountOrZero = Annotated[int, Field(ge=0), _Number, Expect("a whole number of at 
 Fraction = Annotated[float, Field(ge=0, le=1), _Number, Expect("a number from 0 to 1")]
 Port = Annotated[int, Field(ge=1, le=65535), _Number, Expect("a whole number from 1 to 65535")]
 Directory = Annotated[Path, AfterValidator(_expanded), Expect("an absolute path (`~` is fine)")]
+Switch = Annotated[bool, Expect("true or false")]
 Text = Annotated[str, Field(min_length=1), Expect("a text that is not empty")]
 Name = Annotated[
     str,
@@ -74,3 +100,15 @@ VariableNames = Annotated[
 ]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split), Expect('a list of texts, such as ["Read", "Bash(git *)"]')]
 Argv = Annotated[tuple[str, ...], BeforeValidator(_split), Expect("a list of texts")]
+ProjectUrl = Annotated[
+    str,
+    AfterValidator(_project_url),
+    Expect("the URL of a project, such as `https://PROJECT.supabase.co` (https, or http on loopback)"),
+]
+SecretText = Annotated[
+    SecretStr,
+    Field(min_length=1),
+    PlainSerializer(lambda _: HIDDEN, return_type=str),
+    Expect("a text that is not empty"),
+]
+"""Never shown. The setting must not be shown by its name either: `Field(repr=False)`."""

@@ -16,9 +16,9 @@ from ccm_orchestrator.cli.views.plain import text
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.settings import Settings, config_path
 from ccm_orchestrator.settings.editing import parse_value, with_value
-from ccm_orchestrator.settings.sources import Layer, origin_of, read_layers, read_toml, validated
-
-HIDDEN = "(hidden)"
+from ccm_orchestrator.settings.problems import secret_keys
+from ccm_orchestrator.settings.sources import Layer, env_name, origin_of, read_layers, read_toml, validated
+from ccm_orchestrator.settings.types import HIDDEN
 
 
 def add_to(group: typer.Typer) -> None:
@@ -54,6 +54,11 @@ async def set_value(
 ) -> None:
     """Write a value to the configuration file. The daemon reads it when it starts."""
     path = session.config or config_path()
+    if key in secret_keys(Settings):
+        raise InvalidSettings(
+            f"`{key}` is a secret, and others can see a command line: set it in {path} with an editor, in the variable "
+            f"{env_name(key.split('.'))}, or in a file that `{key}_file` names."
+        )
     current = read_toml(path)
     validated([Layer(str(path), current)])
     try:

@@ -224,6 +224,14 @@ def test_secrets_of_profiles_are_not_shown(ccm: CommandLine, tmp_path: Path) -> 
         assert "TOKEN" in said.out and "hunter2" not in said.out
 
 
+def test_a_secret_is_not_set_by_a_command_line(ccm: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    refused = ccm("--config", str(file), "config", "set", "supabase.key", "hunter2")
+    assert refused.code == Exit.BAD_INPUT and not file.exists()
+    assert "`supabase.key` is a secret" in refused.err and "CCM_SUPABASE__KEY" in refused.err
+    assert "hunter2" not in refused.err
+
+
 def test_a_database_of_a_newer_release_is_left_alone(ccm: CommandLine, tmp_path: Path) -> None:
     with command_line(tmp_path, CalledHere) as other:
         other("task", "list")

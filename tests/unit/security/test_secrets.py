@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ccm_orchestrator.errors import InvalidSettings
-from ccm_orchestrator.security.secrets import Secret, load_local_secrets, load_or_create, read_secret
+from ccm_orchestrator.security.secrets import Secret, find_secret, load_local_secrets, load_or_create, read_secret
 
 
 def test_first_start_makes_private_files_of_256_bits_which_later_starts_read(tmp_path: Path) -> None:
@@ -67,3 +67,33 @@ def test_run_tokens_differ_by_run_and_outlive_the_daemon(tmp_path: Path) -> None
     before, after = load_local_secrets(tmp_path), load_local_secrets(tmp_path)
     assert before.run_token("a" * 32) == after.run_token("a" * 32) != before.run_token("b" * 32)
     assert len(before.run_token("a" * 32)) == 64
+
+
+class TestGiven:
+    def test_the_setting_beats_the_file_beats_systemd(self, tmp_path: Path) -> None:
+        file, handed = tmp_path / "key", tmp_path / "supabase-key"
+        for path in (file, handed):
+            path.touch(0o600)
+            path.write_text(f" {path.name} \n")
+        handed.chmod(0o440)
+        found = [
+            find_secret(value, given, "supabase-key", tmp_path)
+            for value, given in (("value", file), (None, file), (None, None))
+        ]
+        assert [secret.reveal() for secret in found if secret] == ["value", "key", "supabase-key"]
+        assert find_secret(None, None, "supabase-other", tmp_path) is None
+        assert find_secret(None, None, "supabase-key", None) is None
+
+    def test_a_file_that_others_may_open_is_not_believed(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        path.touch(0o640)
+        with pytest.raises(InvalidSettings, match=f"open to other users: `chmod 600 {path}`"):
+            find_secret(None, path, "supabase-key", None)
+
+    def test_a_file_that_is_empty_or_not_there_is_told(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        with pytest.raises(InvalidSettings, match=f"Cannot read the secret file {path}: No such file"):
+            find_secret(None, path, "supabase-key", None)
+        path.touch(0o600)
+        with pytest.raises(InvalidSettings, match="is empty"):
+            find_secret(None, path, "supabase-key", None)
