@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.properties",
     "tests.stores",
     "tests.supabase_stack",
+    "tests.realtime",
     "tests.terminals",
     "tests.launching",
 ]
