@@ -76,6 +76,7 @@ class HealthRecorder:
         self._lock = threading.Lock()
         self._live = False
         self._failure: StoreError | None = None
+        self._schema_problem: StoreError | None = None
         self._health = SupabaseHealth(since=now())
 
     def snapshot(self) -> SupabaseHealth:
@@ -86,7 +87,7 @@ class HealthRecorder:
         """A call came back."""
         with self._lock:
             self._failure = None
-            self._change(last_answer_at=self._now(), last_error="")
+            self._change(last_answer_at=self._now())
 
     def failed(self, error: OrchestratorError) -> None:
         """A call failed, which may mean that it was answered with a refusal of what it asked."""
@@ -95,7 +96,7 @@ class HealthRecorder:
             return
         with self._lock:
             self._failure = error
-            self._change(last_error=error.message)
+            self._change()
 
     def swept(self) -> None:
         with self._lock:
@@ -106,8 +107,10 @@ class HealthRecorder:
             self._live = live
             self._change(subscriber=state)
 
-    def schema(self, newest: str | None, expected: str | None) -> None:
+    def schema(self, newest: str | None, expected: str | None, problem: StoreError | None) -> None:
+        """`problem`: why this version cannot work with it, which no other answer makes good."""
         with self._lock:
+            self._schema_problem = problem
             self._change(schema_newest=newest, schema_expected=expected)
 
     def clock_skew(self, skew_s: float) -> None:
@@ -115,8 +118,9 @@ class HealthRecorder:
             self._change(clock_skew_s=skew_s)
 
     def _change(self, **facts: object) -> None:
-        changed = replace(self._health, **facts)  # type: ignore[arg-type]  # checked by replace
-        state = _state(changed, self._failure, self._live)
+        failure = self._failure or self._schema_problem
+        changed = replace(self._health, last_error=failure.message if failure else "", **facts)  # type: ignore[arg-type]
+        state = _state(changed, failure, self._live)
         if state is not changed.state:
             changed = replace(changed, state=state, since=self._now())
         self._health = changed

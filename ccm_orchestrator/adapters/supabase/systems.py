@@ -10,7 +10,7 @@ from typing import Any
 from ccm_orchestrator.adapters.supabase.client import RestClient
 from ccm_orchestrator.adapters.supabase.rows import SystemRow, read_project, read_system, readable
 from ccm_orchestrator.adapters.supabase.wire import document
-from ccm_orchestrator.errors import NotFound, WrongStatus
+from ccm_orchestrator.errors import NotFound, SchemaTooNew, SchemaTooOld, WrongStatus
 from ccm_orchestrator.ports.tasks import Project
 
 
@@ -39,9 +39,27 @@ class SchemaState:
 
 async def schema_state(client: RestClient) -> SchemaState:
     """Raises: SchemaTooOld when not even this can be asked."""
-    answer = await client.rpc("schema_state", {})
+    answer = await client.rpc("schema_state", {}, even_barred=True)
     with readable("its migrations"):
         return SchemaState(tuple(sorted(answer["migrations"])), datetime.fromisoformat(answer["db_now"]))
+
+
+def problem_with_schema(state: SchemaState, known: Sequence[str]) -> SchemaTooOld | SchemaTooNew | None:
+    """`known`: the migrations that this version knows, in order; none: any schema will do."""
+    missing = [name for name in known if name not in state.migrations]
+    if missing:
+        return SchemaTooOld(
+            f"The Supabase database lacks the migration {missing[0]}: run `ccm-orchestrator db migrate`.",
+            migration=missing[0],
+        )
+    newer = [name for name in state.migrations if known and name > known[-1]]
+    if newer:
+        return SchemaTooNew(
+            f"The Supabase database has the migration {newer[-1]}, which this version does not know: "
+            "upgrade ccm-orchestrator on this machine.",
+            migration=newer[-1],
+        )
+    return None
 
 
 async def register(client: RestClient, card: SystemCard) -> Mapping[str, Any]:

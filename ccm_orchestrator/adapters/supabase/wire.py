@@ -36,6 +36,8 @@ def outbound(value: Any) -> Any:
             return value if math.isfinite(value) else None
         case datetime():
             return value.isoformat(timespec="microseconds")
+        case bytes():
+            return _outbound_text(value.decode("utf-8", "replace"))
         case PurePath():
             return _outbound_text(str(value))
         case Mapping():

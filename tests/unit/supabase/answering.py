@@ -27,6 +27,8 @@ class Answering:
 
     url: str = ""
     answers: deque[Answer] = field(default_factory=deque)
+    functions: dict[str, Answer] = field(default_factory=dict)
+    """What single functions answer, whatever is told else."""
     asked: list[Asked] = field(default_factory=list)
 
     def say(self, *answers: Answer) -> None:
@@ -34,12 +36,15 @@ class Answering:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(Asked(request.path, dict(request.headers), await request.json()))
+        function = request.path.rpartition("/")[2]
+        if function in self.functions:
+            return await self.functions[function](request)
         chosen = self.answers[0] if len(self.answers) == 1 else self.answers.popleft()
         return await chosen(request)
 
-    @property
-    def bearers(self) -> list[str]:
-        return [asked.headers["Authorization"].removeprefix("Bearer ") for asked in self.asked]
+    def called(self, function: str) -> list[Any]:
+        """The arguments of its calls."""
+        return [asked.body for asked in self.asked if asked.path.endswith(f"/{function}")]
 
 
 def replies(body: Any = None, status: int = 200, **headers: str) -> Answer:
