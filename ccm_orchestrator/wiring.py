@@ -29,6 +29,7 @@ from ccm_orchestrator.adapters.rundir import RunDirectories
 from ccm_orchestrator.adapters.sqlite.database import Database, OpenReport
 from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
 from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
+from ccm_orchestrator.adapters.sqlite.outbox import SqliteOutbox
 from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
 from ccm_orchestrator.adapters.state_lock import StateLock
 from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
@@ -43,6 +44,7 @@ from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.failpoints import Reach, crash_at, hang_at, reach_nothing
 from ccm_orchestrator.engine.orchestrator import Orchestrator
 from ccm_orchestrator.engine.parts import Limits, Parts
+from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.watchdog import Watchdog
 from ccm_orchestrator.errors import OrchestratorError, StoreError
 from ccm_orchestrator.ports.agents import AgentDriver
@@ -74,6 +76,7 @@ class Stores:
     tasks: SqliteTaskStore
     journal: SqliteJournal
     events: SqliteEventStore
+    outbox: SqliteOutbox
 
 
 def build_stores(settings: Settings) -> Stores:
@@ -86,6 +89,7 @@ def build_stores(settings: Settings) -> Stores:
         SqliteTaskStore(database, clock, settings.queue_limit),
         SqliteJournal(database, clock),
         SqliteEventStore(database),
+        SqliteOutbox(database),
     )
 
 
@@ -124,6 +128,7 @@ class Daemon:
         self._boot_id = secrets.token_hex(16)
         self._lock = StateLock(settings.state_directory)
         self._stores = build_stores(settings)
+        self._queues = Queues(self._stores.tasks)
         self._bus = Bus(self._stores.events)
         self._secrets: LocalSecrets | None = None
         self._drivers = build_drivers(settings, environment, self._stores.tasks)
@@ -190,8 +195,9 @@ class Daemon:
             parts=Parts(
                 system_id=settings.system_id,
                 boot_id=self._boot_id,
-                store=self._stores.tasks,
+                queues=self._queues,
                 journal=self._stores.journal,
+                outbox=self._stores.outbox,
                 bus=self._bus,
                 terminal=self._terminal,
                 launchpad=build_launchpad(self.settings),
@@ -211,8 +217,9 @@ class Daemon:
 
     def _build_control(self, local_secrets: LocalSecrets) -> Control:
         return Control(
-            store=self._stores.tasks,
+            queues=self._queues,
             journal=self._stores.journal,
+            outbox=self._stores.outbox,
             bus=self._bus,
             terminal=self._terminal,
             launchpad=build_launchpad(self.settings),

@@ -21,10 +21,12 @@ from ccm_orchestrator.domain.run import Mode, Run, RunState
 from ccm_orchestrator.domain.task import NewTask
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
+from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.fakes.terminal import FakeTerminal
 from ccm_orchestrator.ports.launching import Launch
@@ -59,8 +61,9 @@ class House:
         """A daemon that comes back: what was durable is still there, nothing else."""
         self.bus = Bus(self.events)
         self.control = Control(
-            store=self.store,
+            queues=Queues(self.store),
             journal=self.journal,
+            outbox=MemoryOutbox(),
             bus=self.bus,
             terminal=self.terminal,
             launchpad=self.launchpad,

@@ -21,6 +21,7 @@ from ccm_orchestrator.api.services import ApiOptions, ApiServices
 from ccm_orchestrator.cli.connection import ANSWER_TIMEOUT_S
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.errors import TerminalError
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
@@ -72,8 +73,9 @@ def server_runs(settings: Settings) -> bool:
 def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secrets: LocalSecrets) -> ApiServices:
     clock, bus, profiles = SystemClock(), Bus(stores.events), settings.profiles()
     control = Control(
-        store=stores.tasks,
+        queues=Queues(stores.tasks),
         journal=stores.journal,
+        outbox=stores.outbox,
         bus=bus,
         terminal=terminal,
         launchpad=build_launchpad(settings),

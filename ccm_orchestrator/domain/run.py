@@ -79,6 +79,8 @@ class Run:
     """One sentence: why the run ended."""
     failure_kind: FailureKind | None = None
     """Why its attempt failed; a run lost to the machine is resumed by the next one, a failed one starts afresh."""
+    store: str = "local"
+    """Name of the task store that its task came from."""
     daemon_deaths: int = 0
     """Times the daemon died within a minute of starting this task's runs; three make the task `poison`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ccm_orchestrator.domain.agent import AgentState, AgentView
@@ -11,6 +12,7 @@ from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.result import FailureKind
 from ccm_orchestrator.domain.run import Run, RunState
 from ccm_orchestrator.domain.supervision import POISON_DEATHS, POISON_WINDOW_S, Adoption, reconcile
+from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.domain.transitions import first_view
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.intake import Intake
@@ -39,7 +41,7 @@ class Adopted:
     decisions: dict[str, Adoption]
 
 
-async def adopt_all(parts: Parts, term: int, roster: Roster, intake: Intake, leases: Leases) -> Adopted:
+async def adopt_all(parts: Parts, term: int, roster: Roster, intake: Intake, leases: Mapping[str, Leases]) -> Adopted:
     """Idempotent. Raises: StoreUnavailable, StaleTerm."""
     windows = await _windows(parts)
     died = not await _stopped_in_order(parts)
@@ -49,10 +51,16 @@ async def adopt_all(parts: Parts, term: int, roster: Roster, intake: Intake, lea
     for run in views.values():
         if roster.get(run.run_id) is not None:
             continue
-        view = known.get(run.run_id)
-        if await _forgotten(parts, term, run):
+        if run.store not in leases:
+            await _leave_alone(parts, run)
             continue
-        decisions[run.name] = await _adopt(parts, term, run, view, windows, roster, intake, leases, died)
+        view = known.get(run.run_id)
+        task = await _task_of(parts, run)
+        if task is None or run.driver not in parts.drivers:
+            await _forget(parts, term, run, task is None)
+            continue
+        own = leases[run.store]
+        decisions[run.name] = await _adopt(parts, term, run, task, view, windows, roster, intake, own, died)
     await _report_strays(parts, windows or [], frozenset(views))
     return Adopted(decisions)
 
@@ -76,6 +84,7 @@ async def _adopt(
     parts: Parts,
     term: int,
     run: Run,
+    task: Task,
     view: AgentView | None,
     windows: list[WindowInfo] | None,
     roster: Roster,
@@ -91,7 +100,7 @@ async def _adopt(
         started=trace.ticket is Ticket.REDEEMED or trace.agent is not None,
         terminal_answers=windows is not None,
     )
-    live = await _live(parts, term, run, view, windows or [], died)
+    live = await _live(parts, term, run, task, view, windows or [], died)
     ending = await _ending(live, decision, leases)
     parts.watch.add_run(run.run_id)
     intake.mark(run.run_id)
@@ -105,16 +114,30 @@ async def _adopt(
     return decision
 
 
-async def _forgotten(parts: Parts, term: int, run: Run) -> bool:
-    """Its task was deleted by hand, or its driver taken away: the agent is ended, and the run with it."""
+async def _leave_alone(parts: Parts, run: Run) -> None:
+    """The store that its task came from is not configured at the moment: nothing is concluded from that."""
+    sentence = f"Agent {run.name} is not followed: the task store `{run.store}` of its task is not configured."
+    log.error("%s", sentence)
+    incident = BusEvent(
+        EventKind.DAEMON_INCIDENT, parts.clock.now(), run.task_id, run.run_id, data={"message": sentence}
+    )
+    await parts.bus.publish(incident)
+
+
+async def _task_of(parts: Parts, run: Run) -> Task | None:
+    """None: it was deleted by hand. A store that is somewhere else is not asked: it may be away."""
+    if parts.queues.named(run.store).remote:
+        return await parts.outbox.kept_task(run.run_id)
     try:
-        await parts.store.get(run.task_id)
+        return await parts.queues.local.get(run.task_id)
     except TaskNotFound:
-        sentence = "its task does not exist any more"
-    else:
-        if run.driver in parts.drivers:
-            return False
-        sentence = f"the driver `{run.driver}` is not configured any more"
+        return None
+
+
+async def _forget(parts: Parts, term: int, run: Run, without_task: bool) -> None:
+    """Its task was deleted by hand, or its driver taken away: the agent is ended, and the run with it."""
+    gone = "its task does not exist any more"
+    sentence = gone if without_task else f"the driver `{run.driver}` is not configured any more"
     await parts.launchpad.revoke(run.run_id)
     await parts.launchpad.kill(run.run_id)
     await close_unfollowed(parts, run)
@@ -122,7 +145,6 @@ async def _forgotten(parts: Parts, term: int, run: Run) -> bool:
         replace(run, term=term, state=RunState.ENDED, ended_at=parts.clock.now(), ending=sentence), term
     )
     log.warning("agent %s was ended: %s", run.name, sentence)
-    return True
 
 
 async def _trace(parts: Parts, run: Run) -> RunTrace:
@@ -132,9 +154,8 @@ async def _trace(parts: Parts, run: Run) -> RunTrace:
 
 
 async def _live(
-    parts: Parts, term: int, run: Run, view: AgentView | None, windows: list[WindowInfo], died: bool
+    parts: Parts, term: int, run: Run, task: Task, view: AgentView | None, windows: list[WindowInfo], died: bool
 ) -> LiveRun:
-    task = await parts.store.get(run.task_id)
     profile = parts.profiles.get(run.profile) or Profile(run.profile, driver=run.driver, mode=run.mode)
     start = view or first_view(parts.clock.now(), AgentState.UNKNOWN)
     live = LiveRun(parts, term, run, task, profile, parts.drivers[run.driver], start)
@@ -153,8 +174,20 @@ def _died_at_start(parts: Parts, run: Run) -> bool:
 
 async def _ending(live: LiveRun, decision: Adoption, leases: Leases) -> Ending | None:
     """None: go on observing."""
+    if live.queue.remote:
+        return await _told(live) or _judged(live, decision)  # its lease is confirmed as soon as the store answers
     if not await _confirm(live, leases):
         return Ending.abandoned() if live.task.run_id != live.run.run_id else _recorded(live)
+    return _judged(live, decision)
+
+
+async def _told(live: LiveRun) -> Ending | None:
+    """The earlier daemon noted how it ended, and died before it had put the run away."""
+    deeds = await live.parts.outbox.deeds(live.queue.name, ALL_RUNS)
+    return next((Ending(None, recorded=deed.result.outcome) for deed in deeds if deed.key == live.run.key), None)
+
+
+def _judged(live: LiveRun, decision: Adoption) -> Ending | None:
     if live.run.daemon_deaths >= POISON_DEATHS and _died_at_start(live.parts, live.run):
         return _poisoned()
     if decision is Adoption.START_AGAIN:
@@ -181,13 +214,13 @@ async def _confirm(live: LiveRun, leases: Leases) -> bool:
     parts, key = live.parts, live.run.key
     asked_at_s = parts.clock.uptime_s()
     try:
-        answer = await parts.store.adopt(key, parts.system_id, parts.boot_id, parts.limits.lease_s)
+        answer = await live.queue.store.adopt(key, parts.system_id, parts.boot_id, parts.limits.lease_s)
     except TaskNotFound:
         return False
     if answer is LeaseAnswer.FENCED:
         return False
     leases.grant(key, asked_at_s)
-    live.task = await parts.store.get(key.task_id)  # adopting may have moved it
+    live.task = await live.queue.store.get(key.task_id)  # adopting may have moved it
     if answer is LeaseAnswer.CANCEL:
         live.cancel()
     return True

@@ -26,12 +26,22 @@ from ccm_orchestrator.domain.run import Mode, Run, RunState, is_run_id
 from ccm_orchestrator.domain.task import DEFAULT_PROFILE, NewTask, Task, TaskStatus
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.permissions import PermissionDesk
+from ccm_orchestrator.engine.queues import LOCAL, Queues
 from ccm_orchestrator.engine.window_answers import WindowAnswers
-from ccm_orchestrator.errors import Forbidden, InputError, InvalidProject, TaskNotFound, UnknownProfile, WrongStatus
+from ccm_orchestrator.errors import (
+    Forbidden,
+    InputError,
+    InvalidProject,
+    StoreError,
+    TaskNotFound,
+    UnknownProfile,
+    WrongStatus,
+)
 from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.journal import Journal, RunQuery
 from ccm_orchestrator.ports.launching import Launchpad
-from ccm_orchestrator.ports.tasks import Project, TaskStore
+from ccm_orchestrator.ports.outbox import Outbox
+from ccm_orchestrator.ports.tasks import Project
 from ccm_orchestrator.ports.terminal import Terminal
 from ccm_orchestrator.ports.world import Clock
 
@@ -54,8 +64,9 @@ class Control:
     def __init__(
         self,
         *,
-        store: TaskStore,
+        queues: Queues,
         journal: Journal,
+        outbox: Outbox,
         bus: Bus,
         terminal: Terminal,
         launchpad: Launchpad,
@@ -66,8 +77,9 @@ class Control:
         poke: Callable[[], None],
     ) -> None:
         """`token_of` gives a run's secret for its permission hook (None: it has none); `poke` is thread-safe."""
-        self._store = store
+        self._queues = queues
         self._journal = journal
+        self._outbox = outbox
         self._bus = bus
         self._terminal = terminal
         self._launchpad = launchpad
@@ -81,12 +93,12 @@ class Control:
 
     # Tasks
 
-    async def submit(self, new: NewTask) -> tuple[Task, bool]:
+    async def submit(self, new: NewTask, store: str = LOCAL) -> tuple[Task, bool]:
         """The stored task, and whether it is new. An empty `profile` means the project's, else `executor`.
 
-        Raises: what `TaskStore.enqueue` raises.
+        Raises: what `TaskStore.enqueue` raises; InputError (no such store).
         """
-        task, is_new = await self._store.enqueue(await self._with_profile(new))
+        task, is_new = await self._queues.named(store).store.enqueue(await self._with_profile(new))
         if is_new:
             await self._publish_task(EventKind.TASK_CREATED, task, project=task.project, profile=task.profile)
         self._poke()
@@ -94,7 +106,8 @@ class Control:
 
     async def stop_task(self, ref: str) -> Task:
         """Cancelled at once, or as soon as its agent has ended. Raises: TaskNotFound, WrongStatus."""
-        task = await self._store.cancel((await self._store.get(ref)).task_id)
+        queue, found = await self._queues.find(ref)
+        task = await queue.store.cancel(found.task_id)
         if task.status is TaskStatus.CANCELLED:
             await self._publish_task(EventKind.TASK_CANCELLED, task)
         self._poke()
@@ -102,14 +115,16 @@ class Control:
 
     async def retry_task(self, ref: str) -> Task:
         """Raises: TaskNotFound, WrongStatus."""
-        task = await self._store.retry((await self._store.get(ref)).task_id)
+        queue, found = await self._queues.find(ref)
+        task = await queue.store.retry(found.task_id)
         await self._publish_task(EventKind.TASK_QUEUED, task, reason="retried")
         self._poke()
         return task
 
     async def release_task(self, ref: str) -> Task:
         """Raises: TaskNotFound, WrongStatus."""
-        task = await self._store.unhold((await self._store.get(ref)).task_id)
+        queue, found = await self._queues.find(ref)
+        task = await queue.store.unhold(found.task_id)
         await self._publish_task(EventKind.TASK_QUEUED, task, reason="released")
         self._poke()
         return task
@@ -120,7 +135,8 @@ class Control:
             self._check_profile(project.profile)
         if not project.path.is_absolute() or not await asyncio.to_thread(project.path.is_dir):
             raise InvalidProject(f"Expected the absolute path of a directory, got: {project.path}.")
-        return await self._store.add_project(replace(project, path=await asyncio.to_thread(project.path.resolve)))
+        resolved = replace(project, path=await asyncio.to_thread(project.path.resolve))
+        return await self._queues.local.add_project(resolved)
 
     # Agents
 
@@ -157,7 +173,7 @@ class Control:
         Raises: RunNotFound, TaskNotFound, WrongStatus.
         """
         run = await self._open_run(ref)
-        task = await self._store.get(run.task_id)
+        task = await self._queues.named(run.store).store.get(run.task_id)
         if task.fence != run.fence:
             raise WrongStatus(f"{run.name} was superseded by a newer run of its task and is being ended already.")
         stopped = await self.stop_task(task.task_id)
@@ -227,7 +243,7 @@ class Control:
         if new.profile:
             self._check_profile(new.profile)
             return new
-        projects = {project.name: project for project in await self._store.projects()}
+        projects = {project.name: project for project in await self._queues.local.projects()}
         project = projects.get(new.project)
         return replace(new, profile=(project.profile if project else None) or DEFAULT_PROFILE)
 
@@ -243,10 +259,14 @@ class Control:
         return run
 
     async def _task_of(self, run: Run) -> Task | None:
+        """As its store has it now, or as it was claimed while that does not answer; None: it was deleted."""
+        queue = self._queues.get(run.store)
         try:
-            return await self._store.get(run.task_id)
+            return await queue.store.get(run.task_id) if queue else await self._outbox.kept_task(run.run_id)
         except TaskNotFound:
             return None
+        except StoreError:
+            return await self._outbox.kept_task(run.run_id)
 
     def _status(self, run: Run, view: AgentView | None, task: Task | None) -> AgentStatus:
         return AgentStatus(run, view or assumed_view(run), task, self._terminal.attach_argv(run.window))

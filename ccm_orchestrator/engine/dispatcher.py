@@ -12,24 +12,27 @@ from dataclasses import replace
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.supervision import after_failure
 from ccm_orchestrator.domain.task import Task, TaskStatus
+from ccm_orchestrator.engine.capacity import Capacity
 from ccm_orchestrator.engine.failpoints import CLAIM_ANSWERED, CLAIM_REMEMBERED
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.parts import Parts
+from ccm_orchestrator.engine.queues import pause_after
 from ccm_orchestrator.engine.roster import Roster
 from ccm_orchestrator.engine.run import carry_out, take_over
 from ccm_orchestrator.engine.spawn import CannotSpawn, intend
-from ccm_orchestrator.errors import Fenced, StoreUnavailable
+from ccm_orchestrator.errors import Fenced, StoreError, StoreUnavailable
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.tasks import ClaimRequest, Release, ReleaseKind
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
+REMOTE_WAIT_S = 60.0
 
 
 class Dispatcher:
-    """Claims what this system has room for and starts it. Every claim is remembered before it is made."""
+    """Claims from one queue what there is room for, and starts it. Every claim is remembered before it is made."""
 
     def __init__(
         self,
@@ -38,15 +41,19 @@ class Dispatcher:
         roster: Roster,
         intake: Intake,
         leases: Leases,
+        capacity: Capacity,
         check_term: Callable[[], None] = lambda: None,
     ) -> None:
         self._parts = parts
+        self._queue = leases.queue
+        self._capacity = capacity
         self._term = term
         self._roster = roster
         self._intake = intake
         self._leases = leases
         self._check_term = check_term
         self._room = asyncio.Event()
+        self._complaint = ""
         self.ticks = 0
         """Rises with every turn of the loop: the proof of progress."""
 
@@ -56,39 +63,56 @@ class Dispatcher:
 
     async def recover_claims(self) -> None:
         """Claims of an earlier daemon that were never answered are repeated: the same rows come back, for this boot."""
-        for request in await self._parts.journal.open_claims():
-            await self._claim(replace(request, boot_id=self._parts.boot_id))
+        for request in await self._open_claims():
+            await self._claim(request)
 
     async def run(self) -> None:
+        worth_asking = True
         while True:
             self.ticks += 1
             try:
-                started = await self._fill()
-            except StoreUnavailable as error:
-                log.warning("claiming pauses: %s", error.message)
-                await asyncio.sleep(RETRY_S)
+                started = worth_asking and await self._fill()
+            except StoreError as error:
+                self._complain(error)
+                await asyncio.sleep(RETRY_S if isinstance(error, StoreUnavailable) else pause_after(error))
+                worth_asking = True
                 continue
-            if not started:
-                await self._wait()
+            self._complaint = "" if worth_asking else self._complaint
+            # An embedded store is asked at least every poll interval; one that is somewhere else says itself when.
+            worth_asking = started or await self._wait() or not self._queue.remote
+
+    def _complain(self, error: StoreError) -> None:
+        if error.message != self._complaint:
+            log.warning("claiming from %s pauses: %s", self._queue.name, error.message)
+        self._complaint = error.message
+
+    async def _open_claims(self) -> list[ClaimRequest]:
+        claims = await self._parts.journal.open_claims()
+        return [replace(one, boot_id=self._parts.boot_id) for one in claims if one.store == self._queue.name]
 
     async def _fill(self) -> bool:
         self._check_term()
-        room = self._parts.limits.max_agents - len(self._roster)
-        if room <= 0:
-            return False
-        for request in await self._parts.journal.open_claims():
-            return bool(await self._claim(replace(request, boot_id=self._parts.boot_id)))
-        if not (await self._parts.store.counts()).get(TaskStatus.QUEUED):
-            return False
-        limits = self._parts.limits
-        request = ClaimRequest(secrets.token_hex(16), self._parts.system_id, self._parts.boot_id, room, limits.lease_s)
-        await self._parts.journal.remember_claim(request)
-        self._parts.reach(CLAIM_REMEMBERED)
-        return bool(await self._claim(request))
+        with self._capacity.reserve() as room:
+            if room <= 0:
+                return False
+            for request in await self._open_claims():
+                return bool(await self._claim(request))
+            if not self._queue.remote and not (await self._queue.store.counts()).get(TaskStatus.QUEUED):
+                return False
+            request = self._request(room)
+            await self._parts.journal.remember_claim(request)
+            self._parts.reach(CLAIM_REMEMBERED)
+            return bool(await self._claim(request))
+
+    def _request(self, count: int) -> ClaimRequest:
+        parts = self._parts
+        return ClaimRequest(
+            secrets.token_hex(16), parts.system_id, parts.boot_id, count, parts.limits.lease_s, self._queue.name
+        )
 
     async def _claim(self, request: ClaimRequest) -> int:
         asked_at_s = self._parts.clock.uptime_s()
-        tasks = await self._parts.store.claim(request)
+        tasks = await self._queue.store.claim(request)
         self._parts.reach(CLAIM_ANSWERED)
         for task in tasks:
             self._leases.grant(task.key, asked_at_s)
@@ -103,7 +127,7 @@ class Dispatcher:
             return
         await self._end_older_run(task)
         try:
-            live = await intend(self._parts, self._term, task)
+            live = await intend(self._parts, self._term, task, self._queue)
         except CannotSpawn as refusal:
             await self._refuse(task, refusal)
             return
@@ -112,7 +136,7 @@ class Dispatcher:
             lambda: carry_out(live, self._intake, self._leases),
             lambda: take_over(live, self._intake, self._leases),
         )
-        await self._publish(EventKind.TASK_CLAIMED, task, agent=live.run.name, attempt=task.attempt)
+        await live.publish(EventKind.TASK_CLAIMED, agent=live.run.name, attempt=task.attempt)
 
     async def _end_older_run(self, task: Task) -> None:
         """A claim that we lost and won again: the agent of the lost one ends before the new one starts."""
@@ -128,21 +152,19 @@ class Dispatcher:
         after = after_failure(task, failure, self._parts.retry, self._parts.clock.now(), self._parts.chance())
         release = Release(ReleaseKind.VOLUNTARY, failure.message, after.run_after, after.hold)
         try:
-            await self._parts.store.release(task.key, release)
+            await self._queue.store.release(task.key, release)
         except Fenced:
             return
         log.warning("task %s is held: %s", task.task_id, failure.message)
-        await self._publish(EventKind.TASK_HELD, task, reason=failure.message)
+        held = BusEvent(EventKind.TASK_HELD, self._parts.clock.now(), task.task_id, None, {"reason": failure.message})
+        await self._parts.bus.publish(held)
 
-    async def _publish(self, kind: EventKind, task: Task, **data: object) -> None:
-        await self._parts.bus.publish(BusEvent(kind, self._parts.clock.now(), task.task_id, None, data))
-
-    async def _wait(self) -> None:
-        """Until there may be something to claim and room for it, or the poll interval is over."""
+    async def _wait(self) -> bool:
+        """Until there may be something to claim and room for it (True), or the poll interval is over."""
         poll_s = self._parts.limits.poll_interval_s
-        if len(self._roster) >= self._parts.limits.max_agents:
-            self._room.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), poll_s)
-        else:
-            await self._parts.store.wait_for_change(poll_s)
+        if self._capacity.room:
+            return await self._queue.store.wait_for_change(REMOTE_WAIT_S if self._queue.remote else poll_s)
+        self._room.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), poll_s)
+        return True

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.result import Failure, FailureKind, Outcome
+from ccm_orchestrator.domain.task import TaskStatus
+
+ENDED = {
+    Outcome.SUCCEEDED: EventKind.TASK_SUCCEEDED,
+    Outcome.FAILED: EventKind.TASK_FAILED,
+    Outcome.CANCELLED: EventKind.TASK_CANCELLED,
+}
+GIVEN_BACK = {TaskStatus.HELD: EventKind.TASK_HELD, TaskStatus.CANCELLED: EventKind.TASK_CANCELLED}
+"""What a released task has become; anything else is queued again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,23 @@ from collections.abc import Callable, Iterable
 
 from ccm_orchestrator.domain.task import LeaseKey
 from ccm_orchestrator.engine.parts import Parts
-from ccm_orchestrator.errors import StoreUnavailable
+from ccm_orchestrator.engine.queues import Queue
+from ccm_orchestrator.errors import StoreError, TaskNotFound
 from ccm_orchestrator.ports.tasks import LeaseAnswer
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
+ALL = 100_000
 
 
 class Leases:
-    """Knows until when each claim may be acted upon, on a clock that counts suspend."""
+    """Of one store. Knows until when each claim may be acted upon, on a clock that counts suspend."""
 
-    def __init__(self, parts: Parts, keys: Callable[[], Iterable[LeaseKey]]) -> None:
+    def __init__(self, parts: Parts, queue: Queue, keys: Callable[[], Iterable[LeaseKey]]) -> None:
+        self.queue = queue
+        self.deed_noted = asyncio.Event()
+        """Set when the outbox got something to tell this store."""
         self._parts = parts
         self._keys = keys
         self._trusted_until: dict[LeaseKey, float] = {}
@@ -39,13 +44,19 @@ class Leases:
         return self._parts.clock.uptime_s() < self._trusted_until.get(key, 0.0)
 
     async def renew(self, fresh_s: float = 0.0) -> dict[str, LeaseAnswer]:
-        """One call for all runs; none when the last one was made within `fresh_s`. Raises: StoreUnavailable."""
-        keys = list(self._keys())
-        asked_at_s = self._parts.clock.uptime_s()
+        """One call for all runs and for all that is still to be told; none when the last one was made within `fresh_s`.
+
+        Raises: StoreUnavailable, and of a store that is somewhere else StoreRefused and its kin.
+        """
+        parts, store = self._parts, self.queue.store
+        asked_at_s = parts.clock.uptime_s()
         if asked_at_s < self._renewed_at_s + fresh_s:
             return {}
-        parts = self._parts
-        answers = dict(await parts.store.renew(parts.system_id, parts.boot_id, keys, parts.limits.lease_s))
+        keys = await self._held()
+        answers = await self._adopt([key for key in keys if key not in self._trusted_until])
+        keys = [key for key in keys if key.task_id not in answers]
+        asked_at_s = parts.clock.uptime_s()
+        answers |= await store.renew(parts.system_id, parts.boot_id, keys, parts.limits.lease_s)
         self._renewed_at_s = asked_at_s
         for key in keys:
             if answers.get(key.task_id) is LeaseAnswer.FENCED:
@@ -54,15 +65,38 @@ class Leases:
                 self.grant(key, asked_at_s)
         return answers
 
-    async def ensure(self, key: LeaseKey) -> LeaseAnswer:
-        """Waits until the store has confirmed the lease, however long it is away; FENCED when it is lost."""
+    async def confirm(self, key: LeaseKey) -> LeaseAnswer:
+        """OK when the lease is trusted, FENCED when it is lost. Raises: as `renew`."""
         while not self.trusted(key):
+            if (await self.renew()).get(key.task_id, LeaseAnswer.FENCED) is LeaseAnswer.FENCED:
+                return LeaseAnswer.FENCED
+        return LeaseAnswer.OK
+
+    async def ensure(self, key: LeaseKey) -> LeaseAnswer:
+        """As `confirm`, but waits for the store, however long it is away."""
+        while True:
             try:
-                answer = (await self.renew()).get(key.task_id, LeaseAnswer.FENCED)
-            except StoreUnavailable as error:
+                return await self.confirm(key)
+            except StoreError as error:
                 log.warning("lease of task %s cannot be confirmed: %s", key.task_id, error.message)
                 await asyncio.sleep(RETRY_S)
-                continue
-            if answer is LeaseAnswer.FENCED:
-                return answer
-        return LeaseAnswer.OK
+
+    async def _held(self) -> list[LeaseKey]:
+        keys = list(self._keys())
+        if self.queue.remote:
+            keys += [deed.key for deed in await self._parts.outbox.deeds(self.queue.name, ALL)]
+        return list(dict.fromkeys(keys))
+
+    async def _adopt(self, keys: Iterable[LeaseKey]) -> dict[str, LeaseAnswer]:
+        """Claims of an earlier start of this daemon, which the store has not confirmed for this one yet."""
+        parts, answers = self._parts, {}
+        for key in keys:
+            asked_at_s = parts.clock.uptime_s()
+            try:
+                answer = await self.queue.store.adopt(key, parts.system_id, parts.boot_id, parts.limits.lease_s)
+            except TaskNotFound:
+                answer = LeaseAnswer.FENCED
+            answers[key.task_id] = answer
+            if answer is not LeaseAnswer.FENCED:
+                self.grant(key, asked_at_s)
+        return answers

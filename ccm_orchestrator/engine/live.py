@@ -11,9 +11,10 @@ from ccm_orchestrator.domain.agent import AgentView
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.run import Run
-from ccm_orchestrator.domain.task import Task
+from ccm_orchestrator.domain.task import Task, TaskStatus
 from ccm_orchestrator.domain.transitions import first_view
 from ccm_orchestrator.engine.parts import Parts
+from ccm_orchestrator.engine.standing import Standing
 from ccm_orchestrator.engine.tracker import Tracker
 from ccm_orchestrator.errors import StaleTerm
 from ccm_orchestrator.ports.agents import AgentDriver, Reading, SessionTrace
@@ -40,7 +41,9 @@ class LiveRun:
         self.task = task
         self.profile = profile
         self.driver = driver
+        self.queue = parts.queues.named(run.store)
         self.tracker = Tracker(view or first_view(parts.clock.now()))
+        self.standing = Standing(self.queue, run, task.status, self._stands, self.fence)
         self.news = asyncio.Event()
         self.pending: set[WakeupKind] = set()
         self.inbox: list[Reading] = []
@@ -132,6 +135,13 @@ class LiveRun:
     async def publish(self, kind: EventKind, **data: object) -> None:
         now = self.parts.clock.now()
         await self.parts.bus.publish(BusEvent(kind, now, self.run.task_id, self.run.run_id, data))
+
+    async def _stands(self, task: Task, had_begun: bool) -> None:
+        """The store was told that the agent waits, or works again."""
+        self.task = task
+        if had_begun:
+            kind = EventKind.TASK_WAITING if task.status is TaskStatus.WAITING else EventKind.TASK_RUNNING
+            await self.publish(kind, agent=self.run.name, dialog=self.tracker.view.dialog)
 
     def trace(self) -> SessionTrace:
         """What the driver may consult."""

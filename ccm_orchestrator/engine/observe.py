@@ -13,7 +13,6 @@ from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.result import FailureKind
 from ccm_orchestrator.domain.run import RunState
 from ccm_orchestrator.domain.supervision import Stall, stall
-from ccm_orchestrator.domain.task import TaskStatus
 from ccm_orchestrator.engine.conclude import conclude, without_marker
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.failpoints import RUN_BEGUN, RUN_COMPLETE
@@ -21,7 +20,7 @@ from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.messenger import Messenger
 from ccm_orchestrator.engine.sweep import ENDED, UNSETTLED, screen_is_needed
-from ccm_orchestrator.errors import Fenced, TerminalError
+from ccm_orchestrator.errors import TerminalError
 from ccm_orchestrator.ports.launching import RunTrace, Ticket, WakeupKind
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,6 @@ class Observer:
         self._intake = intake
         self._messenger = Messenger(live)
         self._published = (live.tracker.view.state, live.tracker.view.dialog)
-        self._marked = live.task.status
         view = live.tracker.view
         self._waits_since = view.since if view.state is AgentState.WAITING else live.parts.clock.now()
         self._intents_due = True
@@ -145,13 +143,10 @@ class Observer:
     async def _begin(self, trace: RunTrace) -> None:
         live, now = self._live, self._live.parts.clock.now()
         live.tracker.apply([Evidence(Source.LAUNCHER, Signal.PROCESS_STARTED, now)])
-        try:
-            live.task = await live.parts.store.begin(live.run.key, live.run.run_id)
-        except Fenced:
-            live.fence()
+        await live.standing.begin()
+        if live.fenced:
             return
         await live.save(state=RunState.RUNNING, agent=trace.agent, started_at=live.run.started_at or now)
-        self._marked = live.task.status
         live.parts.reach(RUN_BEGUN)
         await live.publish(EventKind.TASK_RUNNING, agent=live.run.name, attempt=live.run.attempt)
 
@@ -235,23 +230,8 @@ class Observer:
             source=evidence.source if evidence else None,
             signal=evidence.signal if evidence else None,
         )
-        await self._mark_task()
+        await live.standing.mark(waiting=view.state is AgentState.WAITING)
         self._published = (view.state, view.dialog)
-
-    async def _mark_task(self) -> None:
-        live = self._live
-        waiting = live.tracker.view.state is AgentState.WAITING
-        wanted = TaskStatus.WAITING if waiting else TaskStatus.RUNNING
-        if self._marked is wanted or self._marked not in (TaskStatus.RUNNING, TaskStatus.WAITING):
-            return
-        try:
-            live.task = await live.parts.store.mark(live.run.key, wanted)
-        except Fenced:
-            live.fence()
-            return
-        self._marked = wanted
-        kind = EventKind.TASK_WAITING if waiting else EventKind.TASK_RUNNING
-        await live.publish(kind, agent=live.run.name, dialog=live.tracker.view.dialog)
 
     # --- supervising ---
 

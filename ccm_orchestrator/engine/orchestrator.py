@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.engine.adoption import adopt_all
 from ccm_orchestrator.engine.cancelling import cancel_all
+from ccm_orchestrator.engine.capacity import Capacity
+from ccm_orchestrator.engine.courier import Courier
 from ccm_orchestrator.engine.dispatcher import Dispatcher
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
+from ccm_orchestrator.engine.queues import Queue
 from ccm_orchestrator.engine.roster import Roster
 from ccm_orchestrator.engine.settle import patiently
 from ccm_orchestrator.engine.sweep import Sweeper
-from ccm_orchestrator.errors import StaleTerm, StoreUnavailable, TerminalError
+from ccm_orchestrator.errors import StaleTerm, StoreError, StoreUnavailable, TerminalError
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.launching import WakeupKind
 
@@ -37,8 +41,12 @@ class Orchestrator:
         self._roster = Roster(self._vacated)
         self._retired = False
         self._intake = Intake(parts, self._roster.reader, self._roster.receive, self._check_term)
-        self._leases = Leases(parts, self._roster.keys)
-        self._dispatcher: Dispatcher | None = None
+        self._leases = {
+            queue.name: Leases(parts, queue, partial(self._roster.keys, queue.name)) for queue in parts.queues
+        }
+        limits = parts.limits
+        self._capacity = Capacity(limits.max_agents, self._roster.__len__, len(parts.queues), self._freed)
+        self._dispatchers: list[Dispatcher] = []
         self._renew_now = asyncio.Event()
         self._stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -47,11 +55,11 @@ class Orchestrator:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Both numbers rise while the loop turns, the database answers and the dispatcher goes round.
+        """Both numbers rise while the loop turns, the database answers and the first dispatcher goes round.
 
         While starting there is no dispatcher to go round; waiting for a full disk is progress, too.
         """
-        return self.beats, self._dispatcher.ticks if self.ready and self._dispatcher else self.beats
+        return self.beats, self._dispatchers[0].ticks if self.ready else self.beats
 
     async def run(self) -> None:
         """Until `stop`. The agents live on. Raises: StaleTerm when it was superseded."""
@@ -62,7 +70,8 @@ class Orchestrator:
             await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
             if start.done():
                 self._on_ready()
-                await self._serve(start.result())
+                start.result()
+                await self._serve()
         finally:
             for task in (start, stop, beat):
                 task.cancel()
@@ -71,32 +80,38 @@ class Orchestrator:
             await self._parts.watch.stop()
         self._check_term()
 
-    async def _start_up(self) -> Dispatcher:
+    async def _start_up(self) -> None:
         """Everything that an earlier daemon left is taken over before anything is claimed."""
         parts = self._parts
         term = await patiently(lambda: parts.journal.begin_term(parts.boot_id))
         await self._start_terminal()
         await parts.watch.start()
-        dispatcher = Dispatcher(parts, term, self._roster, self._intake, self._leases, self._check_term)
-        self._dispatcher = dispatcher
+        self._dispatchers = [
+            Dispatcher(parts, term, self._roster, self._intake, leases, self._capacity, self._check_term)
+            for leases in self._leases.values()
+        ]
+        self._couriers = [Courier(parts, queue, self._leases[queue.name]) for queue in parts.queues.remotes]
+        for courier in self._couriers:
+            await patiently(courier.start)
         found = await patiently(lambda: adopt_all(parts, term, self._roster, self._intake, self._leases))
-        await patiently(dispatcher.recover_claims)
+        await patiently(self._dispatchers[0].recover_claims)
         started = {"term": term, "adopted": len(found.decisions)}
         await patiently(lambda: parts.bus.publish(BusEvent(EventKind.DAEMON_STARTED, parts.clock.now(), data=started)))
         self.ready = True
-        return dispatcher
 
-    async def _serve(self, dispatcher: Dispatcher) -> None:
+    async def _serve(self) -> None:
         sweeper = Sweeper(self._parts, self._roster.runs)
         duties = [
             self._listen(),
             self._intake.run(),
-            self._renew(),
-            self._rescue(),
             self._tidy(),
             sweeper.run(),
+            *(self._renew(leases) for leases in self._leases.values()),
+            *(self._rescue(leases) for leases in self._leases.values()),
+            *(courier.run() for courier in self._couriers),
+            *(dispatcher.run() for dispatcher in self._dispatchers),
         ]
-        tasks: list[asyncio.Task[object]] = [asyncio.create_task(duty) for duty in (*duties, dispatcher.run())]
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(duty) for duty in duties]
         stop: asyncio.Task[object] = asyncio.create_task(self._stop.wait())
         try:
             done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -133,12 +148,17 @@ class Orchestrator:
 
     def _poked(self) -> None:
         self._renew_now.set()
+        self._renew_now = asyncio.Event()
         self._roster.poke_all()
 
     def _vacated(self, live: LiveRun) -> None:
-        self._leases.forget(live.run.key)
-        if self._dispatcher is not None:
-            self._dispatcher.vacated()
+        if not live.queue.remote:  # of the others the courier still needs it
+            self._leases[live.queue.name].forget(live.run.key)
+        self._freed()
+
+    def _freed(self) -> None:
+        for dispatcher in self._dispatchers:
+            dispatcher.vacated()
 
     # --- duties ---
 
@@ -149,26 +169,26 @@ class Orchestrator:
             else:
                 self._roster.wake(wakeup)
 
-    async def _renew(self) -> None:
+    async def _renew(self, leases: Leases) -> None:
         while True:
+            poked = self._renew_now
             try:
-                self._roster.answer(await self._leases.renew())
-            except StoreUnavailable as error:
-                log.warning("leases are not renewed: %s", error.message)
-            self._renew_now.clear()
-            await _sleep_or(self._renew_now, self._parts.limits.renew_interval_s)
+                self._roster.answer(leases.queue.name, await leases.renew())
+            except StoreError as error:
+                log.log(_grade(leases.queue), "leases of %s are not renewed: %s", leases.queue.name, error.message)
+            await _sleep_or(poked, self._parts.limits.renew_interval_s)
 
-    async def _rescue(self) -> None:
-        parts = self._parts
+    async def _rescue(self, leases: Leases) -> None:
+        parts, queue = self._parts, leases.queue
         while True:
             try:
                 # After a suspend our own leases look expired.
-                self._roster.answer(await self._leases.renew(fresh_s=parts.limits.renew_interval_s))
-                for task in await parts.store.rescue(parts.system_id, parts.limits.takeover_grace_s):
+                self._roster.answer(queue.name, await leases.renew(fresh_s=parts.limits.renew_interval_s))
+                for task in await queue.store.rescue(parts.system_id, parts.limits.takeover_grace_s):
                     log.info("task %s is %s again", task.task_id, task.status)
-            except StoreUnavailable as error:
-                log.warning("rescue is skipped: %s", error.message)
-            await asyncio.sleep(parts.limits.rescue_interval_s)
+            except StoreError as error:
+                log.log(_grade(queue), "rescue in %s is skipped: %s", queue.name, error.message)
+            await asyncio.sleep(parts.limits.rescue_interval_s * (2 if queue.remote else 1))
 
     async def _tidy(self) -> None:
         parts = self._parts
@@ -202,6 +222,11 @@ class Orchestrator:
             await self._parts.terminal.start()
         except TerminalError as error:
             log.error("%s", error.message)
+
+
+def _grade(queue: Queue) -> int:
+    """That a store is away which is somewhere else, its dispatcher and its courier say once."""
+    return logging.DEBUG if queue.remote else logging.WARNING
 
 
 async def _sleep_or(event: asyncio.Event, timeout_s: float) -> None:

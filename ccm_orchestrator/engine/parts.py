@@ -11,10 +11,11 @@ from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.supervision import RetryPolicy
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.failpoints import Reach, reach_nothing
+from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.journal import Journal
 from ccm_orchestrator.ports.launching import Launchpad, Watch
-from ccm_orchestrator.ports.tasks import TaskStore
+from ccm_orchestrator.ports.outbox import Outbox
 from ccm_orchestrator.ports.terminal import Terminal
 from ccm_orchestrator.ports.world import Clock, Workspace
 
@@ -30,6 +31,7 @@ class Limits:
     renew_interval_s: float = 20.0
     takeover_grace_s: float = 600.0
     rescue_interval_s: float = 15.0
+    metrics_interval_s: float = 60.0
     poll_interval_s: float = 2.0
     tick_s: float = 1.0
     """How often a run looks at its clocks when nothing happens."""
@@ -46,8 +48,9 @@ class Limits:
 class Parts:
     system_id: str
     boot_id: str
-    store: TaskStore
+    queues: Queues
     journal: Journal
+    outbox: Outbox
     bus: Bus
     terminal: Terminal
     launchpad: Launchpad

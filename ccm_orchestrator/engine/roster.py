@@ -71,8 +71,8 @@ class Roster:
     def ids(self) -> list[str]:
         return list(self._runs)
 
-    def keys(self) -> Iterable[LeaseKey]:
-        return [live.run.key for live in self._runs.values()]
+    def keys(self, store: str) -> Iterable[LeaseKey]:
+        return [live.run.key for live in self._runs.values() if live.run.store == store]
 
     def reader(self, run_id: str) -> tuple[AgentDriver, str] | None:
         live = self._runs.get(run_id)
@@ -92,9 +92,9 @@ class Roster:
         for live in self._runs.values():
             live.poke()
 
-    def answer(self, answers: dict[str, LeaseAnswer]) -> None:
+    def answer(self, store: str, answers: dict[str, LeaseAnswer]) -> None:
         """What the store said of our leases."""
-        for live in list(self._runs.values()):
+        for live in [live for live in self._runs.values() if live.run.store == store]:
             answer = answers.get(live.run.task_id)
             if answer is LeaseAnswer.FENCED:
                 live.fence()

@@ -17,6 +17,7 @@ from ccm_orchestrator.engine.observe import Observer
 from ccm_orchestrator.engine.settle import events_of, patiently, settle
 from ccm_orchestrator.engine.spawn import CannotSpawn, launch
 from ccm_orchestrator.errors import StoreUnavailable
+from ccm_orchestrator.ports.tasks import LeaseAnswer
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ REPLAY = timedelta(seconds=5)
 
 async def carry_out(live: LiveRun, intake: Intake, leases: Leases) -> None:
     """A run that was just intended, to its end. Raises: StaleTerm."""
+    if await leases.ensure(live.run.key) is LeaseAnswer.FENCED:
+        await settle(live, Ending.abandoned(), intake, leases)
+        return
     try:
         await launch(live)
     except CannotSpawn as refusal:

@@ -13,8 +13,8 @@ from ccm_orchestrator.domain.result import Failure, FailureKind, Outcome, TaskRe
 from ccm_orchestrator.domain.run import RunState
 from ccm_orchestrator.domain.summary import summarise
 from ccm_orchestrator.domain.supervision import AfterFailure, NextStep, after_failure
-from ccm_orchestrator.domain.task import Hold, HoldReason, TaskStatus
-from ccm_orchestrator.engine.ending import Ending
+from ccm_orchestrator.domain.task import Hold, HoldReason
+from ccm_orchestrator.engine.ending import ENDED, GIVEN_BACK, Ending
 from ccm_orchestrator.engine.failpoints import FINISH_ENDED, FINISH_RECORDED, FINISH_STOPPED
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
@@ -23,6 +23,7 @@ from ccm_orchestrator.engine.parting import close_dialogue
 from ccm_orchestrator.engine.stopping import stop_agent
 from ccm_orchestrator.errors import Fenced, StoreUnavailable, TerminalError
 from ccm_orchestrator.ports.agents import Report
+from ccm_orchestrator.ports.outbox import Deed
 from ccm_orchestrator.ports.tasks import FinishAnswer, LeaseAnswer, Release, ReleaseKind
 
 log = logging.getLogger(__name__)
@@ -31,11 +32,6 @@ STORE_RETRY_S = 2.0
 EVENT_PAGE = 1000
 REST_S = 2.0
 REST_LOOK_S = 0.05
-_ENDED = {
-    Outcome.SUCCEEDED: EventKind.TASK_SUCCEEDED,
-    Outcome.FAILED: EventKind.TASK_FAILED,
-    Outcome.CANCELLED: EventKind.TASK_CANCELLED,
-}
 _RELEASE = {
     NextStep.RETRY: ReleaseKind.ATTEMPT_FAILED,
     NextStep.RETRY_INFRASTRUCTURE: ReleaseKind.INFRASTRUCTURE,
@@ -53,7 +49,11 @@ async def settle(live: LiveRun, ending: Ending, intake: Intake, leases: Leases) 
     live.parts.reach(FINISH_STOPPED)
     await patiently(lambda: intake.drain(live.run.run_id))
     result = await patiently(lambda: collect(live, ending))
-    if ending.outcome is not None:
+    await live.standing.stop()
+    if ending.outcome is not None and live.queue.remote:
+        await _note_deed(live, ending, result, stopped)
+        leases.deed_noted.set()
+    elif ending.outcome is not None:
         await _tell_store(live, ending, result, leases, stopped)
     live.parts.reach(FINISH_RECORDED)
     await put_away(live, ending)
@@ -122,10 +122,21 @@ async def events_of(live: LiveRun) -> list[BusEvent]:
     return events
 
 
+async def _note_deed(live: LiveRun, ending: Ending, result: TaskResult, stopped: bool) -> None:
+    """For a store that is somewhere else: once this is committed, the run is over, and the courier tells it."""
+    await patiently(live.save)
+    after = _after(live, ending, stopped)
+    final = after is None or after.step is NextStep.FAIL
+    release = None if after is None or final else _as_release(after, ending)
+    run = live.run
+    deed = Deed(live.queue.name, run.run_id, run.task_id, run.fence, result, release, live.parts.clock.now())
+    await patiently(lambda: live.parts.outbox.put(deed))
+
+
 async def _tell_store(live: LiveRun, ending: Ending, result: TaskResult, leases: Leases, stopped: bool) -> None:
     await patiently(live.save)  # the term is checked once more, right before the outcome leaves this process
     if await leases.ensure(live.run.key) is LeaseAnswer.FENCED:
-        await patiently(lambda: live.parts.store.finish(live.run.key, result))  # refused, and kept as evidence
+        await patiently(lambda: live.queue.store.finish(live.run.key, result))  # refused, and kept as evidence
         await patiently(lambda: live.publish(EventKind.TASK_FENCED, run_id=live.run.run_id))
         return
     after = _after(live, ending, stopped)
@@ -153,27 +164,30 @@ def _after(live: LiveRun, ending: Ending, stopped: bool) -> AfterFailure | None:
 
 
 async def _finish(live: LiveRun, result: TaskResult) -> None:
-    answer = await patiently(lambda: live.parts.store.finish(live.run.key, result))
+    answer = await patiently(lambda: live.queue.store.finish(live.run.key, result))
     if answer is FinishAnswer.FENCED:
         raise Fenced()
-    task = await patiently(lambda: live.parts.store.get(live.run.task_id))
+    task = await patiently(lambda: live.queue.store.get(live.run.task_id))
     outcome = task.result.outcome if task.result else result.outcome
     failure = result.failure.message if result.failure else ""
-    await patiently(lambda: live.publish(_ENDED[outcome], agent=live.run.name, attempt=result.attempt, reason=failure))
+    await patiently(lambda: live.publish(ENDED[outcome], agent=live.run.name, attempt=result.attempt, reason=failure))
 
 
 async def _release(live: LiveRun, after: AfterFailure, ending: Ending) -> None:
-    release = Release(_RELEASE[after.step], ending.sentence, after.run_after, after.hold)
-    task = await patiently(lambda: live.parts.store.release(live.run.key, release))
+    release = _as_release(after, ending)
+    task = await patiently(lambda: live.queue.store.release(live.run.key, release))
     data = {
         "reason": ending.sentence,
         "failure_kind": ending.failure.kind if ending.failure else None,
         "run_after": after.run_after.isoformat() if after.run_after else None,
         "hold_reason": after.hold.reason if after.hold else None,
     }
-    kind = {TaskStatus.HELD: EventKind.TASK_HELD, TaskStatus.CANCELLED: EventKind.TASK_CANCELLED}
-    what = kind.get(task.status, EventKind.TASK_QUEUED)
+    what = GIVEN_BACK.get(task.status, EventKind.TASK_QUEUED)
     await patiently(lambda: live.publish(what, agent=live.run.name, **data))
+
+
+def _as_release(after: AfterFailure, ending: Ending) -> Release:
+    return Release(_RELEASE[after.step], ending.sentence, after.run_after, after.hold)
 
 
 async def put_away(live: LiveRun, ending: Ending) -> None:

@@ -7,6 +7,7 @@ import logging
 import secrets
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ccm_orchestrator.domain.events import EventKind
@@ -18,6 +19,7 @@ from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.failpoints import SPAWN_INTENDED, SPAWN_LAUNCHED, SPAWN_OPENED, SPAWN_PREPARED
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
+from ccm_orchestrator.engine.queues import Queue
 from ccm_orchestrator.errors import (
     DriverError,
     InputError,
@@ -47,7 +49,7 @@ class CannotSpawn(Exception):
         self.ending = ending
 
 
-async def intend(parts: Parts, term: int, task: Task) -> LiveRun:
+async def intend(parts: Parts, term: int, task: Task, queue: Queue) -> LiveRun:
     """Commits the run before anything is started. Raises: CannotSpawn, StaleTerm, StoreUnavailable."""
     path = await _directory(parts, task)
     profile = _profile(parts, task, path)
@@ -55,6 +57,9 @@ async def intend(parts: Parts, term: int, task: Task) -> LiveRun:
     earlier = await parts.journal.runs(RunQuery(task_id=task.task_id, limit=1))
     resume = bool(earlier) and await _resumable(driver, earlier[0], profile, path)
     run = _new_run(parts, term, task, profile, path, earlier[0] if earlier else None, resume)
+    run = replace(run, store=queue.name)
+    if queue.remote:
+        await parts.outbox.keep_task(run.run_id, task)
     live = LiveRun(parts, term, run, task, profile, driver)
     await live.save()
     parts.reach(SPAWN_INTENDED)
@@ -159,7 +164,7 @@ async def _prepare(live: LiveRun) -> Launch:
 
 
 async def _directory(parts: Parts, task: Task) -> Path:
-    for project in await parts.store.projects():
+    for project in await parts.queues.local.projects():  # what is registered on this machine is trusted, nothing else
         if project.name == task.project:
             if await asyncio.to_thread(_is_directory, project.path):
                 return project.path

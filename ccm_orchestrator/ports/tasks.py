@@ -59,6 +59,8 @@ class ClaimRequest:
     """One per daemon start."""
     count: int
     lease_s: float
+    store: str = "local"
+    """Name of the task store that is asked, for the one who repeats it."""
 
 
 class LeaseAnswer(StrEnum):

@@ -25,11 +25,13 @@ from ccm_orchestrator.engine import dispatcher, intake, leases, messenger, run, 
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.orchestrator import Orchestrator
 from ccm_orchestrator.engine.parts import Limits, Parts
+from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.errors import StaleTerm, StoreUnavailable
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad, FakeRun
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
+from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.fakes.terminal import FakeTerminal, FakeWindow
 from ccm_orchestrator.fakes.watch import FakeWatch
@@ -141,6 +143,8 @@ class House:
         self.clock = FakeClock()
         self.store = Store(self.clock)
         self.journal = MemoryJournal(self.clock)
+        self.outbox = MemoryOutbox()
+        self.remotes: list[Queue] = []
         self.events = MemoryEventStore()
         self.watch = FakeWatch()
         self.pad = FakeLaunchpad(self.clock, self.watch)
@@ -162,8 +166,9 @@ class House:
         return Parts(
             system_id="here",
             boot_id=f"boot-{len(self._daemons)}",
-            store=self.store,
+            queues=Queues(self.store, self.remotes),
             journal=self.journal,
+            outbox=self.outbox,
             bus=Bus(self.events),
             terminal=self.terminal,
             launchpad=self.pad,
