@@ -1,0 +1,187 @@
+"""Everything that one Supabase project needs, started and stopped in order.
+
+Starting waits for nobody: with the network away the daemon runs, and this machine introduces itself when it is back.
+Until it has, and while the schema is not the one that this version knows, every call is refused without being made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ccm_orchestrator.adapters.supabase.changes import SWEEP_DEGRADED_S, SWEEP_LIVE_S, Changes
+from ccm_orchestrator.adapters.supabase.client import BUDGET_S, RestClient
+from ccm_orchestrator.adapters.supabase.credentials import Credentials
+from ccm_orchestrator.adapters.supabase.health import HealthRecorder, SupabaseHealth
+from ccm_orchestrator.adapters.supabase.loop import StoreLoop
+from ccm_orchestrator.adapters.supabase.patience import backoff_s
+from ccm_orchestrator.adapters.supabase.reports import SupabaseReports
+from ccm_orchestrator.adapters.supabase.systems import (
+    SystemCard,
+    announce_projects,
+    problem_with_schema,
+    register,
+    schema_state,
+)
+from ccm_orchestrator.adapters.supabase.tasks import SupabaseTaskStore
+from ccm_orchestrator.errors import OrchestratorError, SchemaTooNew, SchemaTooOld, StoreError, StoreUnavailable
+from ccm_orchestrator.ports.tasks import Project
+
+log = logging.getLogger(__name__)
+
+START_PATIENCE_S = 3.0
+"""How long a start waits for the first introduction; after that it goes on behind the daemon's back."""
+AGAIN_S = 300.0
+"""How often this machine introduces itself anew: rows may have been removed, migrations applied."""
+
+LONGEST_DELAY_S = 4.0
+"""Between two tries to introduce this machine, while nothing of it can be done before that."""
+STOP_S = 3.0
+
+LocalProjects = Callable[[], Awaitable[Sequence[Project]]]
+
+
+class Subscriber(Protocol):
+    """Hears of new tasks. Both are awaited on the store's loop."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SupabaseOptions:
+    card: SystemCard
+    queue_limit: int = 100
+    sweep_live_s: float = SWEEP_LIVE_S
+    sweep_degraded_s: float = SWEEP_DEGRADED_S
+    migrations: tuple[str, ...] = field(default=())
+    """Names of those that this version knows, in order; empty: any schema will do."""
+    budget_s: float = BUDGET_S
+    """Within which a call is begun anew after a hitch."""
+
+
+class SupabaseStore:
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        options: SupabaseOptions,
+        local_projects: LocalProjects,
+        subscribe: Callable[[SupabaseStore], Subscriber] | None = None,
+        uptime_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`subscribe` makes the subscriber, which finds `url`, `credentials`, `tasks` and `recorder` here."""
+        self.url = url
+        self.credentials = credentials
+        self.recorder = HealthRecorder()
+        self.loop = StoreLoop()
+        self.client = RestClient(url, credentials, self.loop, self.recorder, options.budget_s, uptime_s=uptime_s)
+        system_id = options.card.system_id
+        changes = Changes(options.sweep_live_s, options.sweep_degraded_s, uptime_s)
+        self.tasks = SupabaseTaskStore(self.client, system_id, options.queue_limit, changes, self.recorder)
+        self.reports = SupabaseReports(self.client, system_id)
+        self._options = options
+        self._local_projects = local_projects
+        self._subscriber = None if subscribe is None else subscribe(self)
+        self._again: asyncio.Event | None = None
+        """Of the running loop; None: not started."""
+        self._known = False
+        """This machine was introduced since the start."""
+        self._said = ""
+
+    def health(self) -> SupabaseHealth:
+        return self.recorder.snapshot()
+
+    async def start(self, patience_s: float = START_PATIENCE_S) -> None:
+        """Returns when this machine is introduced, or that failed, or the patience is over. Raises nothing."""
+        if self._again is not None:
+            return
+        self._again, self._known, tried = asyncio.Event(), False, asyncio.Event()
+        self.client.open()
+        self.client.bar(StoreUnavailable(f"Supabase at {self.url} was not reached yet."))
+        self.loop.start()
+        self.loop.spawn(lambda: self._keep(tried))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self.loop.run(tried.wait)
+
+    async def stop(self) -> None:
+        """Calls in flight end with StoreUnavailable."""
+        if self._again is None:
+            return
+        self._again = None
+        await self.loop.run(self._hang_up)
+        await asyncio.to_thread(self.loop.stop)
+
+    def introduce_again(self) -> None:
+        """Projects were added or removed here, or a person mended something. From any thread."""
+        with contextlib.suppress(StoreUnavailable):
+            self.loop.spawn(self._wake)
+
+    # --- on the store's loop ---
+
+    async def _hang_up(self) -> None:
+        if self._subscriber is not None and self._known:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._subscriber.stop(), STOP_S)
+        await self.client.close()
+
+    async def _wake(self) -> None:
+        if self._again is not None:
+            self._again.set()
+
+    async def _keep(self, tried: asyncio.Event) -> None:
+        attempt = 0
+        while (again := self._again) is not None:
+            again.clear()
+            if await self._introduced():
+                attempt, delay_s = 0, AGAIN_S * random.uniform(0.8, 1.2)
+            else:
+                attempt, delay_s = attempt + 1, 1.0 + min(backoff_s(attempt, random.random()), LONGEST_DELAY_S)
+            tried.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(again.wait(), delay_s)
+
+    async def _introduced(self) -> bool:
+        try:
+            await self._introduce()
+        except OrchestratorError as error:
+            if isinstance(error, StoreError) and (not self._known or isinstance(error, SchemaTooOld | SchemaTooNew)):
+                self.client.bar(error)
+            self._say(error.message)
+        except Exception:  # the keeper's one guard: logged, and tried again
+            log.exception("supabase: this machine could not introduce itself")
+        else:
+            return True
+        return False
+
+    def _say(self, problem: str) -> None:
+        """Once per problem, however often it is met."""
+        if problem and problem != self._said:
+            log.warning("supabase: %s", problem)
+        if not problem and (self._said or not self._known):
+            log.info("supabase: connected to %s", self.url)
+        self._said = problem
+
+    async def _introduce(self) -> None:
+        state, known = await schema_state(self.client), self._options.migrations
+        problem = problem_with_schema(state, known)
+        self.recorder.schema(state.newest, known[-1] if known else None, problem)
+        if problem is not None:
+            raise problem
+        self.client.bar(None)
+        await register(self.client, self._options.card)
+        await announce_projects(self.client, self._options.card.system_id, await self._local_projects())
+        self._say("")
+        if not self._known:
+            self._known = True
+            if self._subscriber is not None:
+                await self._subscriber.start()
+            self.tasks.hint()
