@@ -16,7 +16,7 @@ from typing import Any
 class Heavy(StrEnum):
     """`module:attribute` of what is imported late."""
 
-    SERVE = "ccm_orchestrator.wiring:serve"
+    SERVE = "ccm_orchestrator.wiring.daemon:serve"
     DEMO = "ccm_orchestrator.demo.run:main"
     EXAMINE = "ccm_orchestrator.setup.doctor:examine"
     OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"

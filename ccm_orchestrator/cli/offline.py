@@ -25,7 +25,7 @@ from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.errors import TerminalError
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
-from ccm_orchestrator.wiring import Stores, build_drivers, build_launchpad, build_stores
+from ccm_orchestrator.wiring.building import Stores, build_drivers, build_launchpad, build_stores
 
 TMUX_TIMEOUT_S = 5.0
 

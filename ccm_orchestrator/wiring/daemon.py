@@ -12,110 +12,47 @@ import logging
 import os
 import secrets
 import signal
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import sdnotify
 
 from ccm_orchestrator import __version__
-from ccm_orchestrator.adapters.claude.driver import ClaudeDriver
 from ccm_orchestrator.adapters.clock import SystemClock
-from ccm_orchestrator.adapters.generic.driver import GenericDriver
 from ccm_orchestrator.adapters.git import GitWorkspace
-from ccm_orchestrator.adapters.rundir import RunDirectories
-from ccm_orchestrator.adapters.sqlite.database import Database, OpenReport
-from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
-from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
-from ccm_orchestrator.adapters.sqlite.outbox import SqliteOutbox
-from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
+from ccm_orchestrator.adapters.sqlite.database import OpenReport
 from ccm_orchestrator.adapters.state_lock import StateLock
-from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
 from ccm_orchestrator.adapters.watch import FileWatch
 from ccm_orchestrator.api.app import create_app
 from ccm_orchestrator.api.server import ApiServer
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
 from ccm_orchestrator.domain.events import BusEvent, EventKind
-from ccm_orchestrator.domain.supervision import RetryPolicy
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
-from ccm_orchestrator.engine.failpoints import Reach, crash_at, hang_at, reach_nothing
 from ccm_orchestrator.engine.orchestrator import Orchestrator
-from ccm_orchestrator.engine.parts import Limits, Parts
+from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.watchdog import Watchdog
 from ccm_orchestrator.errors import OrchestratorError, StoreError
-from ccm_orchestrator.ports.agents import AgentDriver
-from ccm_orchestrator.ports.tasks import TaskStore
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.settings.sources import read_project_file
 from ccm_orchestrator.telemetry.logs import configure_logs
+from ccm_orchestrator.wiring.building import (
+    build_drivers,
+    build_launchpad,
+    build_limits,
+    build_reach,
+    build_retry,
+    build_stores,
+    build_terminal,
+)
 
 log = logging.getLogger(__name__)
 
 EXIT_HUNG = 70
 """The process ends itself when no fresh orchestrator helps; whoever supervises it starts it anew."""
 UPKEEP_S = 60.0
-
-
-def hook_script() -> Path:
-    """`hooks/ccm-hook`: beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).parent
-    installed = package / "hooks" / "ccm-hook"
-    return installed if installed.exists() else package.parent / "hooks" / "ccm-hook"
-
-
-@dataclass(frozen=True)
-class Stores:
-    """The embedded database and what stands on it."""
-
-    database: Database
-    tasks: SqliteTaskStore
-    journal: SqliteJournal
-    events: SqliteEventStore
-    outbox: SqliteOutbox
-
-
-def build_stores(settings: Settings) -> Stores:
-    """Nothing is opened yet."""
-    keep = settings.backups.keep
-    database = Database(settings.database, settings.state_directory / "backups", keep)
-    clock = SystemClock()
-    return Stores(
-        database,
-        SqliteTaskStore(database, clock, settings.queue_limit),
-        SqliteJournal(database, clock),
-        SqliteEventStore(database),
-        SqliteOutbox(database),
-    )
-
-
-def build_terminal(settings: Settings) -> TmuxTerminal:
-    """Nothing is started yet."""
-    tmux = settings.tmux
-    return TmuxTerminal(settings.state_directory / "tmux.conf", tmux.socket_name, tmux.socket_directory, tmux.session)
-
-
-def build_launchpad(settings: Settings) -> RunDirectories:
-    return RunDirectories(
-        settings.state_directory,
-        python=Path(sys.executable),
-        memory_group=settings.memory_group,
-        stop_grace_s=settings.stop.terminate_grace_s,
-    )
-
-
-def build_drivers(settings: Settings, environment: Mapping[str, str], tasks: TaskStore) -> Mapping[str, AgentDriver]:
-    """By name, as profiles name them."""
-
-    async def project_directories() -> list[Path]:
-        return [project.path for project in await tasks.projects()]
-
-    claude = ClaudeDriver(settings.claude.executable, environment, hook_script(), project_directories)
-    return {"claude": claude, "generic": GenericDriver(environment)}
 
 
 class Daemon:
@@ -134,7 +71,7 @@ class Daemon:
         self._drivers = build_drivers(settings, environment, self._stores.tasks)
         self._terminal = build_terminal(settings)
         self._notifier = sdnotify.SystemdNotifier()
-        self._reach = _reach(settings)
+        self._reach = build_reach(settings)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = asyncio.Event()
         self._upkeep: asyncio.Task[None] | None = None
@@ -206,8 +143,8 @@ class Daemon:
                 workspace=GitWorkspace(self._environment),
                 clock=self._clock,
                 profiles=settings.profiles(),
-                limits=_limits(settings),
-                retry=_retry(settings),
+                limits=build_limits(settings),
+                retry=build_retry(settings),
                 project_profiles=lambda path: settings.profiles(read_project_file(path)),
                 run_token=self._secrets.run_token,
                 permission_url=lambda run_id: f"{settings.api_url}/internal/hooks/{run_id}/permission",
@@ -293,38 +230,6 @@ class Daemon:
                     await self._stores.database.backup()
             except OrchestratorError as error:
                 log.warning("upkeep: %s", error.message)
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        max_agents=settings.max_agents,
-        lease_s=settings.lease_s,
-        lease_margin_s=min(10.0, settings.lease_s / 3),
-        renew_interval_s=settings.renew_interval_s,
-        takeover_grace_s=settings.takeover_grace_s,
-        poll_interval_s=settings.poll_interval_s,
-        sweep_interval_s=settings.sweep_interval_s,
-        interrupt_grace_s=settings.stop.interrupt_grace_s,
-        terminate_grace_s=settings.stop.terminate_grace_s,
-    )
-
-
-def _retry(settings: Settings) -> RetryPolicy:
-    return RetryPolicy(
-        infra_base_s=settings.retry.first_delay_s,
-        infra_cap_s=settings.retry.longest_delay_s,
-        infra_tries=settings.retry.tries,
-        jitter=settings.retry.jitter,
-    )
-
-
-def _reach(settings: Settings) -> Reach:
-    faults = settings.faults
-    if faults.crash_at:
-        return crash_at(faults.crash_at)
-    if faults.hang_at and faults.hang_until:
-        return hang_at(faults.hang_at, faults.hang_until)
-    return reach_nothing
 
 
 def serve(settings: Settings) -> int:

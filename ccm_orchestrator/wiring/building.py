@@ -1,0 +1,114 @@
+"""Builds the parts of a daemon from the settings; nothing is opened or started by it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccm_orchestrator.adapters.claude.driver import ClaudeDriver
+from ccm_orchestrator.adapters.clock import SystemClock
+from ccm_orchestrator.adapters.generic.driver import GenericDriver
+from ccm_orchestrator.adapters.rundir import RunDirectories
+from ccm_orchestrator.adapters.sqlite.database import Database
+from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
+from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
+from ccm_orchestrator.adapters.sqlite.outbox import SqliteOutbox
+from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
+from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
+from ccm_orchestrator.domain.supervision import RetryPolicy
+from ccm_orchestrator.engine.failpoints import Reach, crash_at, hang_at, reach_nothing
+from ccm_orchestrator.engine.parts import Limits
+from ccm_orchestrator.ports.agents import AgentDriver
+from ccm_orchestrator.ports.tasks import TaskStore
+from ccm_orchestrator.settings import Settings
+
+
+def hook_script() -> Path:
+    """`hooks/ccm-hook`: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parents[1]
+    installed = package / "hooks" / "ccm-hook"
+    return installed if installed.exists() else package.parent / "hooks" / "ccm-hook"
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The embedded database and what stands on it."""
+
+    database: Database
+    tasks: SqliteTaskStore
+    journal: SqliteJournal
+    events: SqliteEventStore
+    outbox: SqliteOutbox
+
+
+def build_stores(settings: Settings) -> Stores:
+    """Nothing is opened yet."""
+    keep = settings.backups.keep
+    database = Database(settings.database, settings.state_directory / "backups", keep)
+    clock = SystemClock()
+    return Stores(
+        database,
+        SqliteTaskStore(database, clock, settings.queue_limit),
+        SqliteJournal(database, clock),
+        SqliteEventStore(database),
+        SqliteOutbox(database),
+    )
+
+
+def build_terminal(settings: Settings) -> TmuxTerminal:
+    """Nothing is started yet."""
+    tmux = settings.tmux
+    return TmuxTerminal(settings.state_directory / "tmux.conf", tmux.socket_name, tmux.socket_directory, tmux.session)
+
+
+def build_launchpad(settings: Settings) -> RunDirectories:
+    return RunDirectories(
+        settings.state_directory,
+        python=Path(sys.executable),
+        memory_group=settings.memory_group,
+        stop_grace_s=settings.stop.terminate_grace_s,
+    )
+
+
+def build_drivers(settings: Settings, environment: Mapping[str, str], tasks: TaskStore) -> Mapping[str, AgentDriver]:
+    """By name, as profiles name them."""
+
+    async def project_directories() -> list[Path]:
+        return [project.path for project in await tasks.projects()]
+
+    claude = ClaudeDriver(settings.claude.executable, environment, hook_script(), project_directories)
+    return {"claude": claude, "generic": GenericDriver(environment)}
+
+
+def build_limits(settings: Settings) -> Limits:
+    return Limits(
+        max_agents=settings.max_agents,
+        lease_s=settings.lease_s,
+        lease_margin_s=min(10.0, settings.lease_s / 3),
+        renew_interval_s=settings.renew_interval_s,
+        takeover_grace_s=settings.takeover_grace_s,
+        poll_interval_s=settings.poll_interval_s,
+        sweep_interval_s=settings.sweep_interval_s,
+        interrupt_grace_s=settings.stop.interrupt_grace_s,
+        terminate_grace_s=settings.stop.terminate_grace_s,
+    )
+
+
+def build_retry(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(
+        infra_base_s=settings.retry.first_delay_s,
+        infra_cap_s=settings.retry.longest_delay_s,
+        infra_tries=settings.retry.tries,
+        jitter=settings.retry.jitter,
+    )
+
+
+def build_reach(settings: Settings) -> Reach:
+    faults = settings.faults
+    if faults.crash_at:
+        return crash_at(faults.crash_at)
+    if faults.hang_at and faults.hang_until:
+        return hang_at(faults.hang_at, faults.hang_until)
+    return reach_nothing
