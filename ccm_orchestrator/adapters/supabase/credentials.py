@@ -62,13 +62,11 @@ class Credentials:
         self._token = token
         self._signer = signer
         self._wall = wall
+        self.kind = kind_of(key)
+        self._problem = self._problem_with_key() or (token and self._problem_with_token(token)) or None
         self._lock = threading.Lock()
         self._minted: _Minted | None = None
         self._skew_s = 0.0
-
-    @property
-    def kind(self) -> KeyKind:
-        return kind_of(self._key)
 
     @property
     def key(self) -> Secret:
@@ -108,7 +106,7 @@ class Credentials:
 
     def problem(self) -> str | None:
         """Why no server can accept this, seen without asking one; None when it may be right."""
-        return self._problem_with_key() or (self._token and self._problem_with_token(self._token)) or None
+        return self._problem
 
     def expired(self) -> str | None:
         """The sentence for a given token, or a key, whose time is over; None when it is not, or we make our own."""
