@@ -21,7 +21,7 @@ from ccm_orchestrator.domain.run import Mode, Run, RunState
 from ccm_orchestrator.domain.task import NewTask
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
-from ccm_orchestrator.engine.queues import Queues
+from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
@@ -55,13 +55,15 @@ class House:
         self.pokes = 0
         self.profiles = {profile.name: profile for profile in (*BUILT_IN, *profiles)}
         self.options = ApiOptions("1.2.3", "desk", self.clock.now(), 10, 5, **(options or {}))
+        self.remotes: list[Queue] = []
+        self.supabase_health: Callable[[], object] | None = None
         self.restart()
 
     def restart(self) -> None:
         """A daemon that comes back: what was durable is still there, nothing else."""
         self.bus = Bus(self.events)
         self.control = Control(
-            queues=Queues(self.store),
+            queues=Queues(self.store, self.remotes),
             journal=self.journal,
             outbox=MemoryOutbox(),
             bus=self.bus,
@@ -83,6 +85,8 @@ class House:
                 profiles=self.profiles,
                 secrets=LocalSecrets(Secret(API_TOKEN), Secret(INTERNAL_SECRET)),
                 options=self.options,
+                queues=Queues(self.store, self.remotes),
+                supabase_health=self.supabase_health,
             )
         )
 

@@ -7,8 +7,9 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from ccm_orchestrator.api.guards import OpenRoute
-from ccm_orchestrator.api.schemas import HealthOutput
+from ccm_orchestrator.api.schemas import HealthOutput, SupabaseHealthOutput
 from ccm_orchestrator.api.services import Services
+from ccm_orchestrator.api.systems import supabase_health
 from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.security.local import presented_token
 
@@ -47,6 +48,16 @@ async def health_of_database(services: Services, request: Request, response: Res
     except TimeoutError:
         trouble, detail = "unavailable", NO_ANSWER
     return _answer(response, trouble, _for_friends(services, request, detail))
+
+
+@router.get("/supabase")
+async def health_of_supabase(services: Services, request: Request, response: Response) -> SupabaseHealthOutput:
+    """503 while it is away or refuses. Without the API token: only the state, and since when."""
+    found = supabase_health(services) or SupabaseHealthOutput(state="off")
+    response.status_code = 503 if found.state in ("away", "refused") else 200
+    if services.secrets.api_token.matches(presented_token(request.scope)):
+        return found
+    return SupabaseHealthOutput(state=found.state, since=found.since)
 
 
 def _answer(response: Response, trouble: str, detail: str | None = None) -> HealthOutput:

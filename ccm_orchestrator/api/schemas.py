@@ -51,9 +51,10 @@ class TaskInput(Input):
     model: Word | None = None
     tags: list[Word] = Field([], max_length=100)
     system_id: Word | None = Field(default=None, description="The system meant to run it; None: any.")
+    store: Word = Field(default="local", description="`local`, or `supabase`, where every machine may see it.")
 
     def new_task(self, source: str, task_id: str | None = None) -> NewTask:
-        values = self.model_dump()
+        values = self.model_dump(exclude={"store"})
         values |= {"profile": self.profile or "", "after": tuple(self.after), "tags": tuple(self.tags)}
         return NewTask(**values, source=source, task_id=task_id)
 
@@ -194,6 +195,22 @@ class ScreenOutput(Output):
     text: str
 
 
+class SupabaseHealthOutput(Output):
+    state: str = Field(
+        description="`starting`, `live`, `degraded` (without Realtime), `away` "
+        "(agents go on, outcomes are kept until it is back), `refused` (a person must mend something), or `off`."
+    )
+    since: datetime | None = Field(default=None, description="When `state` began.")
+    last_answer_at: datetime | None = None
+    last_sweep_at: datetime | None = Field(default=None, description="The last look at the queue that was answered.")
+    last_error: str = Field(default="", description="One sentence, empty when the last call was answered.")
+    schema_newest: str | None = Field(default=None, description="Newest migration in the database.")
+    schema_expected: str | None = Field(default=None, description="Newest migration that this version knows.")
+    clock_skew_s: float = Field(default=0.0, description="How far the server's clock is ahead of this machine's.")
+    subscriber: str = Field(default="off", description="What the connection to Realtime says of itself.")
+    warnings: tuple[str, ...] = ()
+
+
 class StatusOutput(Output):
     version: str
     system_id: str
@@ -202,7 +219,8 @@ class StatusOutput(Output):
     max_agents: int
     queue_limit: int
     agents: int = Field(description="Agents that live now.")
-    tasks: dict[str, int] = Field(description="Tasks by status.")
+    tasks: dict[str, int] = Field(description="Tasks of the embedded store, by status.")
+    supabase: SupabaseHealthOutput | None = Field(default=None, description="None: no Supabase project is configured.")
 
 
 class HealthOutput(Output):

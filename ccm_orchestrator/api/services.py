@@ -14,6 +14,7 @@ from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.task import MAX_PROMPT_BYTES
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.tasks import TaskStore
 from ccm_orchestrator.ports.terminal import Terminal
@@ -49,6 +50,9 @@ class ApiServices:
     profiles: Mapping[str, Profile]
     secrets: LocalSecrets
     options: ApiOptions
+    queues: Queues
+    supabase_health: Callable[[], object] | None = None
+    """None: no Supabase project is configured."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server stops: streams end, and held hooks are let go."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from ccm_orchestrator.api.guards import TokenRoute
-from ccm_orchestrator.api.schemas import ProfileOutput, ProjectInput, ProjectOutput, StatusOutput
-from ccm_orchestrator.api.services import Services
+from ccm_orchestrator.api.schemas import ProfileOutput, ProjectInput, ProjectOutput, StatusOutput, SupabaseHealthOutput
+from ccm_orchestrator.api.services import ApiServices, Services
 
 router = APIRouter(prefix="/api", tags=["systems"], route_class=TokenRoute)
 
@@ -24,7 +24,12 @@ async def get_status(services: Services) -> StatusOutput:
         queue_limit=options.queue_limit,
         agents=len(await services.control.agents()),
         tasks={status.value: count for status, count in counts.items()},
+        supabase=supabase_health(services),
     )
+
+
+def supabase_health(services: ApiServices) -> SupabaseHealthOutput | None:
+    return SupabaseHealthOutput.model_validate(services.supabase_health()) if services.supabase_health else None
 
 
 @router.get("/projects")
@@ -41,7 +46,7 @@ async def add_project(services: Services, body: ProjectInput) -> ProjectOutput:
 @router.delete("/projects/{name}", status_code=204)
 async def remove_project(services: Services, name: str) -> Response:
     """Refused while tasks that have not ended name it. Nothing in the directory is touched."""
-    await services.store.remove_project(name)
+    await services.control.remove_project(name)
     return Response(status_code=204)
 
 

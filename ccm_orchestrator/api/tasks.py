@@ -12,6 +12,7 @@ from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput, EventPage, TaskIn
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
 from ccm_orchestrator.domain.task import Task, TaskStatus
+from ccm_orchestrator.engine.queues import LOCAL
 from ccm_orchestrator.errors import WrongStatus
 from ccm_orchestrator.ports.tasks import TaskQuery
 
@@ -46,10 +47,11 @@ async def list_tasks(
     tag: str | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     before: Annotated[str | None, Query(description="`next_before` of the page before.")] = None,
+    store: Annotated[str, Query(description="`local`, or `supabase` for what this machine may see there.")] = LOCAL,
 ) -> TaskPage:
-    """Newest first."""
+    """Of one task store, newest first."""
     query = TaskQuery(frozenset(status or ()), project, tag, limit + 1, before)
-    tasks = await services.store.list(query)
+    tasks = await services.queues.named(store).store.list(query)
     shown = tasks[:limit]
     return TaskPage(
         items=[TaskBrief.of(task) for task in shown], next_before=shown[-1].task_id if len(tasks) > limit else None
@@ -59,7 +61,7 @@ async def list_tasks(
 @router.get("/{task_id}")
 async def get_task(services: Services, task_id: str) -> TaskOutput:
     """By id, or a unique prefix of at least four characters."""
-    return TaskOutput.of(await services.store.get(task_id))
+    return TaskOutput.of((await services.queues.find(task_id))[1])
 
 
 @router.post("/{task_id}/stop", status_code=202)
@@ -88,7 +90,7 @@ async def list_task_events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> EventPage:
     """Oldest first; `/api/events?task_id=` streams them."""
-    task = await services.store.get(task_id)
+    task = (await services.queues.find(task_id))[1]
     stored = await services.events.read(after, limit, task_id=task.task_id)
     return EventPage(items=[EventOutput.of(event) for event in stored], next_after=stored[-1].seq if stored else after)
 
@@ -97,7 +99,7 @@ async def submit(services: ApiServices, body: TaskInput, source: str, key: str |
     """The key becomes the task's id, so that a repeated request finds the task for as long as the store keeps it."""
     task_id = hashlib.sha256(f"idempotency-key:{key}".encode()).hexdigest()[:32] if key else None
     new = body.new_task(source, task_id)
-    task, is_new = await services.control.submit(new)
+    task, is_new = await services.control.submit(new, body.store)
     if task_id is not None and (task.project, task.prompt) != (new.project, new.prompt):
         raise WrongStatus(
             f"The Idempotency-Key or dedup key was used for task {task.task_id}, which asks for something else.",

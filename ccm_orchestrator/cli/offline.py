@@ -93,4 +93,6 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         queue_limit=settings.queue_limit,
         trouble=lambda: "stopped",
     )
-    return ApiServices(control, stores.tasks, stores.events, bus, terminal, profiles, secrets, options)
+    return ApiServices(
+        control, stores.tasks, stores.events, bus, terminal, profiles, secrets, options, Queues(stores.tasks)
+    )

@@ -75,8 +75,10 @@ class Control:
         clock: Clock,
         token_of: Callable[[str], str | None],
         poke: Callable[[], None],
+        projects_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`token_of` gives a run's secret for its permission hook (None: it has none); `poke` is thread-safe."""
+        """`token_of` gives a run's secret for its permission hook (None: it has none); `poke` is thread-safe, and so is
+        `projects_changed`, which tells those who must know which projects this machine has."""
         self._queues = queues
         self._journal = journal
         self._outbox = outbox
@@ -87,6 +89,7 @@ class Control:
         self._clock = clock
         self._token_of = token_of
         self._poke = poke
+        self._projects_changed = projects_changed
         self._desk = PermissionDesk(
             journal, bus, drivers, profiles, WindowAnswers(journal, terminal, drivers, clock), clock, poke
         )
@@ -136,7 +139,14 @@ class Control:
         if not project.path.is_absolute() or not await asyncio.to_thread(project.path.is_dir):
             raise InvalidProject(f"Expected the absolute path of a directory, got: {project.path}.")
         resolved = replace(project, path=await asyncio.to_thread(project.path.resolve))
-        return await self._queues.local.add_project(resolved)
+        added = await self._queues.local.add_project(resolved)
+        self._projects_changed()
+        return added
+
+    async def remove_project(self, name: str) -> None:
+        """Nothing in the directory is touched. Raises: NotFound; WrongStatus while unfinished tasks name it."""
+        await self._queues.local.remove_project(name)
+        self._projects_changed()
 
     # Agents
 

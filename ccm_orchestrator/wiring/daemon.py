@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import os
 import secrets
 import signal
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Protocol
 
 import sdnotify
 
@@ -31,7 +33,7 @@ from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.orchestrator import Orchestrator
 from ccm_orchestrator.engine.parts import Parts
-from ccm_orchestrator.engine.queues import Queues
+from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.engine.watchdog import Watchdog
 from ccm_orchestrator.errors import OrchestratorError, StoreError
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
@@ -55,6 +57,22 @@ EXIT_HUNG = 70
 UPKEEP_S = 60.0
 
 
+class Remote(Protocol):
+    """A task store that is somewhere else, with its own life."""
+
+    queue: Queue
+
+    async def start(self) -> None:
+        """Waits for nobody for long."""
+
+    async def stop(self) -> None: ...
+
+    def health(self) -> object: ...
+
+    def introduce_again(self) -> None:
+        """The projects that are registered here have changed."""
+
+
 class Daemon:
     """Everything that lives in one process. `start` returns when it is ready, `stop` when it has stopped."""
 
@@ -65,7 +83,8 @@ class Daemon:
         self._boot_id = secrets.token_hex(16)
         self._lock = StateLock(settings.state_directory)
         self._stores = build_stores(settings)
-        self._queues = Queues(self._stores.tasks)
+        self._remote = self._build_remote()
+        self._queues = Queues(self._stores.tasks, [self._remote.queue] if self._remote else ())
         self._bus = Bus(self._stores.events)
         self._secrets: LocalSecrets | None = None
         self._drivers = build_drivers(settings, environment, self._stores.tasks)
@@ -94,6 +113,8 @@ class Daemon:
         configure_logs(settings.state_directory / "logs", settings.log.level, settings.log.format)
         self._loop = asyncio.get_running_loop()
         report = await self._stores.database.open()
+        if self._remote is not None:
+            await self._remote.start()
         self._secrets = load_local_secrets(settings.state_directory)
         self._server = self._build_server(self._secrets)
         await self._server.start()
@@ -115,12 +136,24 @@ class Daemon:
             await self._server.stop()
         await watchdog
         await self._terminal.stop()
+        if self._remote is not None:
+            await self._remote.stop()
         with contextlib.suppress(StoreError):
             await self._bus.publish(BusEvent(EventKind.DAEMON_STOPPED, self._clock.now()))
         await self._stores.database.close()
         self._lock.release()
 
     # --- building ---
+
+    def _build_remote(self) -> Remote | None:
+        """Imported late: without a Supabase project nobody pays for its clients (13 MB, 0.16 s)."""
+        if self.settings.supabase.url is None:
+            return None
+        remote = importlib.import_module("ccm_orchestrator.wiring.remote")
+        built: Remote = remote.build_supabase(
+            self.settings, self._environment, self._boot_id, self._stores.tasks.projects, self._clock.uptime_s
+        )
+        return built
 
     def _build_orchestrator(self) -> Orchestrator:
         """Called in each orchestrator's own thread: nothing of a hung one is used again but the stores."""
@@ -165,6 +198,7 @@ class Daemon:
             clock=self._clock,
             token_of=local_secrets.run_token,
             poke=self._watchdog.poke,
+            projects_changed=self._remote.introduce_again if self._remote else lambda: None,
         )
 
     def _build_server(self, local_secrets: LocalSecrets) -> ApiServer:
@@ -187,6 +221,8 @@ class Daemon:
             profiles=settings.profiles(),
             secrets=local_secrets,
             options=options,
+            queues=self._queues,
+            supabase_health=self._remote.health if self._remote else None,
         )
         return ApiServer(create_app(services), settings.api.host, settings.api.port)
 

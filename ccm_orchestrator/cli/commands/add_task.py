@@ -40,6 +40,7 @@ async def add(
     budget_usd: options.Budget = None,
     tag: options.Tags = None,
     system: options.System = None,
+    store: options.Store = None,
     idempotency_key: options.IdempotencyKey = None,
     wait: options.Wait = False,
 ) -> Exit | None:
@@ -59,6 +60,7 @@ async def add(
         "budget_usd": budget_usd,
         "tags": tag or [],
         "system_id": system,
+        "store": store or "local",
     }
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     async with connect(session.settings) as connection:

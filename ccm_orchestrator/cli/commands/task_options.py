@@ -31,6 +31,9 @@ TimeLimit = Annotated[float | None, typer.Option("--time-limit", metavar="SECOND
 Budget = Annotated[float | None, typer.Option("--budget", metavar="USD", help="US dollars that one run may cost.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="A word to find the task by; repeatable.")]
 System = Annotated[str | None, typer.Option(help="The machine meant to run it; default: any.")]
+Store = Annotated[
+    str | None, typer.Option("--store", help="`supabase`: where other machines may take it; default: the embedded one.")
+]
 IdempotencyKey = Annotated[
     str | None, typer.Option(metavar="KEY", help="Repeating the command with the same key adds nothing.")
 ]

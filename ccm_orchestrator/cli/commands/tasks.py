@@ -31,11 +31,19 @@ async def list_tasks(
     tag: Annotated[str | None, typer.Option(help="Only with this tag.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="At most so many.")] = 50,
     before: Annotated[str | None, typer.Option(metavar="TASK", help="Only those older than this task.")] = None,
+    store: Annotated[str | None, typer.Option(help="`supabase`: the tasks there; default: the embedded ones.")] = None,
 ) -> None:
     """List tasks, newest first."""
-    statuses = [each.value for each in status or ()]
+    query = {
+        "status": [each.value for each in status or ()],
+        "project": project,
+        "tag": tag,
+        "limit": limit,
+        "before": before,
+        "store": store,
+    }
     async with connect(session.settings) as connection:
-        page = await connection.get("/api/tasks", status=statuses, project=project, tag=tag, limit=limit, before=before)
+        page = await connection.get("/api/tasks", **query)
         ids = "\n".join(task["task_id"] for task in page["items"])
         session.show(page, lambda: task_table(page), ids=ids)
 

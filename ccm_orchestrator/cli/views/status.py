@@ -20,7 +20,19 @@ def status_report(status: dict[str, Any], agents: list[dict[str, Any]], url: str
     table.add_row("system", text(f"{status['system_id']} · ccm-orchestrator {status['version']}"))
     table.add_row("agents", f"{status['agents']} of at most {status['max_agents']}")
     table.add_row("tasks", _tasks(status["tasks"]))
+    if status.get("supabase"):
+        table.add_row("supabase", _supabase(status["supabase"]))
     return Group(table, "", agent_table(agents)) if agents else table
+
+
+def _supabase(health: dict[str, Any]) -> Text:
+    style = {"live": "green", "refused": "red", "away": "yellow", "degraded": "yellow"}.get(health["state"], "")
+    told = text(health["state"], style)
+    if health["since"]:
+        told.append(f" since {ago(health['since'])}")
+    for sentence in filter(None, (health["last_error"], *health["warnings"])):
+        told.append(f"\n{sentence}")
+    return told
 
 
 def _daemon(status: dict[str, Any], url: str | None) -> Text:

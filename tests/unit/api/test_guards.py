@@ -13,7 +13,7 @@ from ccm_orchestrator.api.guards import Guard, GuardedRoute
 from ccm_orchestrator.api.limits import BodyLimit
 from tests.api_house import API_TOKEN, INTERNAL_SECRET, PORT, RUN_A, House, token_of
 
-OPEN = {"/health", "/health/tmux", "/health/database"}
+OPEN = {"/health", "/health/tmux", "/health/database", "/health/supabase"}
 HOOK = "/internal/hooks/{run_id}/permission"
 STATE_CHANGING = [
     ("POST", "/api/tasks"),
@@ -153,8 +153,10 @@ async def test_what_a_form_can_send_is_no_json(house: House, api: httpx.AsyncCli
 
 async def test_attack_10_health_says_no_more_than_needed(house: House, api: httpx.AsyncClient) -> None:
     async with house.client(None) as stranger:
-        for path in sorted(OPEN):
+        for path in sorted(OPEN - {"/health/supabase"}):
             assert (await stranger.get(path)).json() == {"status": "ok", "detail": None}
+        told = {name for name, value in (await stranger.get("/health/supabase")).json().items() if value}
+        assert told <= {"state", "since", "subscriber"}
     assert (await api.get("/health/tmux")).json() == {"status": "ok", "detail": "fake, 0 windows"}
 
 
