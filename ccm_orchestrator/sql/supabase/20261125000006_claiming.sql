@@ -1,0 +1,323 @@
+-- Which rows a system gets, in which order, and which can never be carried out.
+
+-- The system is there: its row as it is now. `p_boot_id` null: the same start of its daemon as before.
+-- Silent for over two minutes means that it was not connected in between; a heartbeat that says no more than the last
+-- one is not written again within five seconds.
+create or replace function ccm.beat(p_system_id text, p_boot_id text) returns public.systems
+language plpgsql set search_path = '' as $$
+declare
+    v_now timestamptz := ccm.now();
+    v_known public.systems;
+begin
+    select * into v_known from public.systems where system_id = p_system_id;
+    if found and coalesce(p_boot_id, v_known.boot_id) = v_known.boot_id
+        and v_now - v_known.last_seen < interval '5 seconds'
+    then
+        return v_known;
+    end if;
+    insert into public.systems as s (system_id, boot_id, last_seen, connected_since)
+    values (p_system_id, coalesce(p_boot_id, ''), v_now, v_now)
+    on conflict (system_id) do update set
+        boot_id = coalesce(p_boot_id, s.boot_id),
+        last_seen = greatest(v_now, s.last_seen),
+        connected_since = case
+            when coalesce(p_boot_id, s.boot_id) = s.boot_id and v_now - s.last_seen <= interval '120 seconds'
+                then s.connected_since
+            else v_now
+        end
+    returning s.* into v_known;
+    return v_known;
+end $$;
+
+-- Tasks that wait for themselves, and those between two such circles, among the queued ones: whatever waits for nothing
+-- here is taken away again and again, from both ends.
+create or replace function ccm.circular_tasks() returns text[]
+language plpgsql stable set search_path = '' as $$
+declare
+    v_ids text[];
+    v_from integer[];
+    v_to integer[];
+    v_gone boolean[];
+begin
+    select array_agg(task_id order by task_id) into v_ids from public.tasks where status = 'queued' and after <> '{}';
+    with nodes as (select * from unnest(v_ids) with ordinality as _ (task_id, n))
+    select array_agg(waiting.n), array_agg(awaited.n) into v_from, v_to
+    from nodes as waiting
+    join public.tasks t on t.task_id = waiting.task_id
+    cross join lateral (select distinct unnest(t.after)) as wanted (task_id)
+    join nodes as awaited on awaited.task_id = wanted.task_id;
+    v_gone := ccm.stripped(v_from, v_to, array_fill(false, array[cardinality(v_ids)]));
+    v_gone := ccm.stripped(v_to, v_from, v_gone);
+    return array(
+        select v_ids[n] from generate_subscripts(v_ids, 1) as n where not v_gone[n] order by n
+    );
+end $$;
+
+-- Marks the nodes from which no circle can be reached, in a time that grows with the number of edges.
+create or replace function ccm.stripped(p_from integer[], p_to integer[], p_gone boolean[]) returns boolean[]
+language plpgsql immutable set search_path = '' as $$
+declare
+    v_gone boolean[] := p_gone;
+    v_left integer[] := array_fill(0, array[cardinality(p_gone)]);  -- edges that leave a node
+    v_first integer[] := array_fill(0, array[cardinality(p_gone)]); -- its first incoming edge, or 0
+    v_next integer[] := array_fill(0, array[greatest(coalesce(cardinality(p_from), 0), 1)]); -- the one after that
+    v_ends integer[] := '{}';
+    v_last integer := 0;
+    v_node integer;
+    v_edge integer;
+begin
+    for v_edge in 1 .. coalesce(cardinality(p_from), 0) loop
+        continue when v_gone[p_from[v_edge]] or v_gone[p_to[v_edge]];
+        v_left[p_from[v_edge]] := v_left[p_from[v_edge]] + 1;
+        v_next[v_edge] := v_first[p_to[v_edge]];
+        v_first[p_to[v_edge]] := v_edge;
+    end loop;
+    for v_node in 1 .. cardinality(v_gone) loop
+        continue when v_gone[v_node] or v_left[v_node] > 0;
+        v_last := v_last + 1;
+        v_ends[v_last] := v_node;
+    end loop;
+    while v_last > 0 loop
+        v_node := v_ends[v_last];
+        v_last := v_last - 1;
+        v_gone[v_node] := true;
+        v_edge := v_first[v_node];
+        while v_edge > 0 loop
+            v_left[p_from[v_edge]] := v_left[p_from[v_edge]] - 1;
+            if v_left[p_from[v_edge]] = 0 then
+                v_last := v_last + 1;
+                v_ends[v_last] := p_from[v_edge];
+            end if;
+            v_edge := v_next[v_edge];
+        end loop;
+    end loop;
+    return v_gone;
+end $$;
+
+-- Touches nothing else, so that a person can mend what was written. A row that somebody else is changing is left to the
+-- next claim: whoever waits for nobody can neither be stopped nor stop.
+create or replace function ccm.hold(p_task_id text, p_reason text, p_detail text) returns void
+language sql set search_path = '' as $$
+    update public.tasks
+    set status = 'held', hold_reason = p_reason, hold_detail = p_detail, hold_until = null, updated_at = ccm.now()
+    where task_id = (
+        select task_id from public.tasks where task_id = p_task_id and status = 'queued' for no key update skip locked
+    )
+$$;
+
+create or replace function ccm.hold_unworkable() returns void
+language sql set search_path = '' as $$
+    select ccm.hold(t.task_id, 'invalid', ccm.problem_with(t))
+    from public.tasks t
+    where t.status = 'queued'
+        and (octet_length(t.prompt) > 4000000 or t.project !~ '\S'
+             or t.prompt !~ '[^\s\x1c-\x1f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]')
+$$;
+
+-- Projects that no system has, and those that the named system has not.
+create or replace function ccm.hold_homeless(p_system_id text) returns void
+language sql set search_path = '' as $$
+    with recursive queued (project) as (
+        -- from one project to the next by the index, however many tasks each has
+        (select t.project from public.tasks t where t.status = 'queued' order by t.project limit 1)
+        union all
+        select (
+            select t.project from public.tasks t
+            where t.status = 'queued' and t.project > queued.project order by t.project limit 1
+        )
+        from queued where queued.project is not null
+    )
+    select ccm.hold(t.task_id, 'invalid', format(
+        'There is no project named %s: add it with `ccm-orchestrator project add PATH`, '
+        'then `ccm-orchestrator task release %s`.', ccm.quoted(left(t.project, 100)), t.task_id))
+    from queued
+    join public.tasks t on t.project = queued.project and t.status = 'queued'
+    where not exists (select from public.projects p where p.name = queued.project)
+    union all
+    select ccm.hold(t.task_id, 'invalid', format(
+        'System %s has no project named %s: add it there with `ccm-orchestrator project add PATH`, '
+        'then `ccm-orchestrator task release %s`.',
+        ccm.quoted(p_system_id), ccm.quoted(left(t.project, 100)), t.task_id))
+    from public.tasks t
+    where t.status = 'queued' and t.system_id = p_system_id
+        and not exists (select from public.projects p where p.system_id = p_system_id and p.name = t.project)
+        and exists (select from public.projects p where p.name = t.project)
+$$;
+
+-- The first of the tasks in `after` because of which this one waits in vain, in the words of domain/queueing.py.
+create or replace function ccm.hold_hopeless(p_task_id text, p_after text[]) returns void
+language sql set search_path = '' as $$
+    select case when awaited.task_id is null
+        then ccm.hold(p_task_id, 'invalid', format(
+            'It waits for task %s, which does not exist: mend its `after`.', ccm.quoted(left(wanted.task_id, 100))))
+        else ccm.hold(p_task_id, 'dependency', format(
+            'It waits for task %1$s, which %2$s: `ccm-orchestrator task retry %1$s`, or cancel this one.',
+            awaited.task_id, case awaited.status when 'failed' then 'failed' else 'was cancelled' end))
+    end
+    from unnest(p_after) with ordinality as wanted (task_id, place)
+    left join public.tasks awaited on awaited.task_id = wanted.task_id
+    where awaited.task_id is null or awaited.status in ('failed', 'cancelled')
+    order by wanted.place limit 1
+$$;
+
+create or replace function ccm.hold_depending() returns void
+language plpgsql set search_path = '' as $$
+declare
+    v_task record;
+    v_backward boolean := false;
+begin
+    for v_task in
+        select
+            t.task_id, t.after,
+            bool_or(awaited.task_id is null or awaited.status in ('failed', 'cancelled')) as hopeless,
+            bool_or(awaited.status = 'queued' and awaited.seq >= t.seq) as backward
+        from public.tasks t
+        cross join lateral unnest(t.after) as wanted (task_id)
+        left join public.tasks awaited on awaited.task_id = wanted.task_id
+        where t.status = 'queued' and t.after <> '{}'
+        group by t.task_id
+        having bool_or(awaited.task_id is null or awaited.status in ('failed', 'cancelled')
+                       or (awaited.status = 'queued' and awaited.seq >= t.seq))
+        order by backward desc nulls last
+    loop
+        if v_task.backward and not v_backward then
+            -- no circle without a task that waits for a younger one: hardly ever is there any, but by hand
+            v_backward := true;
+            perform ccm.hold(circular.task_id, 'invalid',
+                'It waits for itself, by way of the tasks in its `after`: take one of them out.')
+            from unnest(ccm.circular_tasks()) as circular (task_id);
+        end if;
+        if v_task.hopeless then
+            perform ccm.hold_hopeless(v_task.task_id, v_task.after);
+        end if;
+    end loop;
+end $$;
+
+-- Up to `p_count` tasks, locked, in the order of domain/queueing.py: by priority, then the project with fewest leased
+-- tasks (each one chosen counts), then age. Of each project no more rows are looked at than may be wanted.
+create or replace function ccm.choose_tasks(p_system_id text, p_labels text[], p_count integer) returns text[]
+language plpgsql set search_path = '' as $$
+declare
+    v_now timestamptz := ccm.now();
+    v_width integer := p_count + 5;
+    v_chosen text[];
+    v_seen integer;
+begin
+    loop
+        with likely as materialized (
+            select q.task_id, q.priority, q.seq,
+                leased.n + row_number() over (partition by p.name order by q.priority desc, q.seq) as load
+            from public.projects p
+            cross join lateral (
+                select count(*) as n from public.tasks t
+                where t.project = p.name and t.status in ('claimed', 'running', 'waiting', 'orphaned')
+            ) as leased
+            cross join lateral (
+                select t.task_id, t.priority, t.seq from public.tasks t
+                where t.project = p.name and t.status = 'queued'
+                    and (t.open or t.system_id = p_system_id)
+                    and t.labels <@ p_labels
+                    and (t.run_after is null or t.run_after <= v_now)
+                    and (t.after = '{}' or not exists (
+                        select from unnest(t.after) as wanted (task_id)
+                        left join public.tasks awaited on awaited.task_id = wanted.task_id
+                        where awaited.status is distinct from 'succeeded'))
+                order by t.priority desc, t.seq limit v_width
+            ) as q
+            where p.system_id = p_system_id
+            order by q.priority desc, load, q.seq limit v_width
+        ), chosen as (
+            select t.task_id, likely.priority, likely.load, likely.seq
+            from likely join public.tasks t on t.task_id = likely.task_id
+            where t.status = 'queued'
+            order by likely.priority desc, likely.load, likely.seq limit p_count
+            for no key update of t skip locked
+        )
+        select array_agg(task_id order by priority desc, load, seq), (select count(*) from likely)
+        into v_chosen, v_seen from chosen;
+        exit when coalesce(cardinality(v_chosen), 0) = p_count or v_seen < v_width;
+        v_width := v_width * 4; -- others were quicker: better ones may lie beyond those that were looked at
+    end loop;
+    return coalesce(v_chosen, '{}');
+end $$;
+
+-- A claim whose answer was lost: those of its tasks whose runs have not begun, with the same fences and a fresh lease.
+create or replace function ccm.repeat_claim(p_request_id text, p_boot_id text, p_until timestamptz) returns text[]
+language plpgsql set search_path = '' as $$
+declare
+    v_ids text[];
+begin
+    select array_agg(x.task_id) into v_ids from (
+        select t.task_id from public.tasks t join public.task_leases l on l.task_id = t.task_id
+        where l.claim_request = p_request_id and ccm.is_leased(t.status)
+        order by t.task_id for no key update of t
+    ) as x;
+    update public.task_leases set boot_id = p_boot_id, expires_at = p_until
+    where task_id = any (v_ids) and claim_request = p_request_id;
+    update public.tasks set status = 'claimed', updated_at = ccm.now() where task_id = any (v_ids);
+    return array(
+        select t.task_id from public.tasks t where t.task_id = any (v_ids) order by t.priority desc, t.seq
+    );
+end $$;
+
+create or replace function ccm.lease_end(p_lease_s float8) returns timestamptz
+language sql stable set search_path = '' as $$
+    select ccm.now() + make_interval(secs => least(greatest(coalesce(p_lease_s, 0), 1), 86400))
+$$;
+
+create or replace function ccm.take(
+    p_task_ids text[], p_request_id text, p_system_id text, p_boot_id text, p_until timestamptz
+) returns void
+language sql set search_path = '' as $$
+    insert into ccm.claim_requests (request_id, system_id, at) values (p_request_id, p_system_id, ccm.now());
+    update public.tasks t set
+        status = 'claimed', fence = t.fence + 1, attempt = t.attempt + 1, updated_at = ccm.now(),
+        profile = coalesce(t.profile, p.profile, 'executor')
+    from public.projects p
+    where t.task_id = any (p_task_ids) and p.system_id = p_system_id and p.name = t.project;
+    insert into public.task_leases as l (task_id, system_id, boot_id, expires_at, claim_request)
+    select unnest(p_task_ids), p_system_id, p_boot_id, p_until, p_request_id
+    on conflict (task_id) do update set
+        system_id = excluded.system_id, boot_id = excluded.boot_id, expires_at = excluded.expires_at,
+        claim_request = excluded.claim_request;
+$$;
+
+create or replace function public.claim_tasks(
+    p_request_id text, p_system_id text, p_boot_id text, p_count integer, p_lease_s float8
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+    v_until timestamptz := ccm.lease_end(p_lease_s);
+    v_owner text;
+    v_system public.systems;
+    v_ids text[];
+begin
+    perform ccm.require_system(p_system_id);
+    -- of repetitions that come at the same time one claims, the others find its answer
+    perform pg_advisory_xact_lock(hashtextextended(p_request_id, 0));
+    select system_id into v_owner from ccm.claim_requests where request_id = p_request_id;
+    if v_owner = p_system_id then
+        v_ids := ccm.repeat_claim(p_request_id, p_boot_id, v_until); -- a statement of its own: the next one sees it
+        return ccm.tasks_json(v_ids);
+    elsif v_owner is not null then
+        raise exception using errcode = '42501', message = 'This claim request is that of another system.';
+    end if;
+    v_system := ccm.beat(p_system_id, p_boot_id);
+    if v_system.draining or p_count is null or p_count <= 0 then
+        return '[]';
+    end if;
+    perform ccm.hold_unworkable();
+    perform ccm.hold_homeless(p_system_id);
+    perform ccm.hold_depending();
+    v_ids := ccm.choose_tasks(p_system_id, v_system.labels, least(p_count, 1000));
+    if v_ids <> '{}' then
+        perform ccm.take(v_ids, p_request_id, p_system_id, p_boot_id, v_until);
+    end if;
+    return ccm.tasks_json(v_ids);
+end $$;
+
+revoke all on all functions in schema ccm from public;
+revoke all on function public.claim_tasks from public, anon, authenticated;
+grant execute on function public.claim_tasks to authenticated, service_role;
+
+insert into ccm.migrations (name) values ('20261125000006_claiming') on conflict do nothing;
