@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from ccm_orchestrator.adapters.supabase.client import RestClient
 from ccm_orchestrator.adapters.supabase.rows import SystemRow, read_project, read_system, readable
-from ccm_orchestrator.adapters.supabase.wire import document
 from ccm_orchestrator.errors import NotFound, SchemaTooNew, SchemaTooOld, WrongStatus
 from ccm_orchestrator.ports.tasks import Project
 
@@ -63,7 +62,7 @@ def problem_with_schema(state: SchemaState, known: Sequence[str]) -> SchemaTooOl
 
 
 async def register(client: RestClient, card: SystemCard) -> Mapping[str, Any]:
-    answer: Mapping[str, Any] = await client.rpc("register_system", {"p_system": document(card)})
+    answer: Mapping[str, Any] = await client.rpc("register_system", {"p_system": asdict(card)})
     return answer
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ccm_orchestrator.adapters.supabase.changes import Changes
 from ccm_orchestrator.adapters.supabase.client import RestClient
 from ccm_orchestrator.adapters.supabase.health import HealthRecorder
 from ccm_orchestrator.adapters.supabase.rows import read_project, read_result, read_task, readable
-from ccm_orchestrator.adapters.supabase.wire import document
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import LeaseKey, NewTask, Task, TaskStatus, problem_with
 from ccm_orchestrator.errors import InvalidProject, InvalidTask
@@ -54,7 +54,7 @@ class SupabaseTaskStore:
         problem = problem_with(new)
         if problem:
             raise InvalidTask(problem)
-        wish = document(new)
+        wish = asdict(new)
         if new.task_id is None:
             wish["task_id"] = uuid.uuid4().hex
         answer = await self._client.rpc("enqueue_task", {"p_task": wish, "p_queue_limit": self._queue_limit})
@@ -101,7 +101,7 @@ class SupabaseTaskStore:
         params = {
             "p_system_id": system_id,
             "p_boot_id": boot_id,
-            "p_keys": [document(key) for key in keys],
+            "p_keys": [asdict(key) for key in keys],
             "p_lease_s": lease_s,
         }
         answer = await self._client.rpc("renew_leases", params)
@@ -116,14 +116,14 @@ class SupabaseTaskStore:
         return await self._task("mark_task", key, p_status=status)
 
     async def finish(self, key: LeaseKey, result: TaskResult) -> FinishAnswer:
-        params = _fenced(key, p_result=document(result))
+        params = _fenced(key, p_result=asdict(result))
         answer = await self._client.rpc("finish_task", params)
         self._changes.happened()
         with readable("an answer to a finish"):
             return FinishAnswer(answer["answer"])
 
     async def release(self, key: LeaseKey, release: Release) -> Task:
-        released = await self._task("release_task", key, p_release=document(release))
+        released = await self._task("release_task", key, p_release=asdict(release))
         self._changes.happened()
         return released
 

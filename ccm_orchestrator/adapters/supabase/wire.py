@@ -10,13 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from typing import Any
 
 _MARK = "\ufdd0"
 """A code point that Unicode keeps free for such use: no text that is exchanged has it."""
@@ -26,7 +22,7 @@ _MARKED = re.compile(f"{_MARK}([{_MARK}␀])")
 
 
 def outbound(value: Any) -> Any:
-    """As JSON holds it. Raises: TypeError for what has no JSON form."""
+    """As JSON holds it; done once, by the client. Raises: TypeError for what has no JSON form."""
     match value:
         case str():
             return _outbound_text(str(value))
@@ -48,10 +44,6 @@ def outbound(value: Any) -> Any:
             return [outbound(inner) for inner in value]
         case _:
             raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def document(value: DataclassInstance) -> Any:
-    return outbound(asdict(value))
 
 
 def inbound(value: Any) -> Any:

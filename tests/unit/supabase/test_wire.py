@@ -1,6 +1,7 @@
 """What Postgres and JSON cannot hold travels all the same."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccm_orchestrator.adapters.supabase.wire import document, inbound, outbound
+from ccm_orchestrator.adapters.supabase.wire import inbound, outbound
 from ccm_orchestrator.domain.result import CommandRun, Outcome, Summary, TaskResult
 
 TEXTS = st.text(alphabet=st.one_of(st.sampled_from("\0\ufdd0␀a"), st.characters(exclude_categories=["Cs"])))
@@ -33,7 +34,7 @@ def test_documents_of_any_depth_are_json() -> None:
     result = TaskResult(
         Outcome.FAILED, "a\0", summary=Summary(commands=(CommandRun("x\0", None),), tool_counts={"\0": 1})
     )
-    travelling = document(result)
+    travelling = outbound(asdict(result))
     assert json.loads(json.dumps(travelling, allow_nan=False)) == travelling
     assert inbound(travelling)["summary"]["tool_counts"] == {"\0": 1}
     assert travelling["outcome"] == "failed"
