@@ -24,6 +24,16 @@ create table if not exists public.projects (
 );
 create index if not exists projects_name on public.projects (name);
 
+-- Whether an agent could work on it at all: some prompt, not over 4 MB, and the name of some project. Blank is what Python
+-- takes for blank. Without SET, so that it is written into the index below as the plain condition that it is.
+create or replace function ccm.is_workable(p_project text, p_prompt text) returns boolean
+language sql immutable as $$
+    select octet_length(p_prompt) <= 4000000 and p_project ~ '\S'
+        and p_prompt ~ '[^\s\x1c-\x1f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'
+$$;
+revoke all on function ccm.is_workable from public;
+grant execute on function ccm.is_workable to authenticated, service_role;
+
 create table if not exists public.tasks (
     task_id             text collate "C" not null primary key default replace(gen_random_uuid()::text, '-', ''),
     seq                 bigint      not null generated always as identity,  -- order of creation
@@ -91,9 +101,8 @@ create index if not exists tasks_depending on public.tasks (task_id) where statu
 create index if not exists tasks_addressed on public.tasks (system_id, project)
     where status = 'queued' and system_id is not null;
 -- Queued rows that no agent could work on; hardly ever has one an entry here for long.
-create index if not exists tasks_unworkable on public.tasks (task_id) where status = 'queued'
-    and (octet_length(prompt) > 4000000 or project !~ '\S'
-         or prompt !~ '[^\s\x1c-\x1f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]');
+create index if not exists tasks_unworkable on public.tasks (task_id)
+    where status = 'queued' and not ccm.is_workable(project, prompt);
 create index if not exists tasks_leased on public.tasks (project, task_id)
     where status in ('claimed', 'running', 'waiting', 'orphaned');
 create index if not exists tasks_held on public.tasks (task_id) where status = 'held';

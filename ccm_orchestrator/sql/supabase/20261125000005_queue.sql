@@ -162,7 +162,7 @@ create or replace function public.list_tasks(
     p_before text default null,
     p_limit integer default 100
 ) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set jit = off as $$
 declare
     v_all boolean := ccm.sees_all();
     v_system text := ccm.current_system_id();
@@ -188,7 +188,7 @@ begin
 end $$;
 
 create or replace function public.task_counts() returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set jit = off as $$
 declare
     v_all boolean := ccm.sees_all();
     v_system text := ccm.current_system_id();

@@ -95,26 +95,33 @@ begin
 end $$;
 
 -- Touches nothing else, so that a person can mend what was written. A row that somebody else is changing is left to the
--- next claim: whoever waits for nobody can neither be stopped nor stop.
-create or replace function ccm.hold(p_task_id text, p_reason text, p_detail text) returns void
+-- next claim: who waits for nobody cannot be part of a deadlock.
+create or replace function ccm.hold(p_task_ids text[], p_reasons text[], p_details text[]) returns void
 language sql set search_path = '' as $$
-    update public.tasks
-    set status = 'held', hold_reason = p_reason, hold_detail = p_detail, hold_until = null, updated_at = ccm.now()
-    where task_id = (
-        select task_id from public.tasks where task_id = p_task_id and status = 'queued' for no key update skip locked
+    with due as materialized (
+        select t.task_id, wanted.reason, wanted.detail
+        from unnest(p_task_ids, p_reasons, p_details) as wanted (task_id, reason, detail)
+        join public.tasks t on t.task_id = wanted.task_id
+        where t.status = 'queued'
+        for no key update of t skip locked
     )
+    update public.tasks t
+    set status = 'held', hold_reason = due.reason, hold_detail = due.detail, hold_until = null, updated_at = ccm.now()
+    from due where t.task_id = due.task_id
 $$;
 
+-- The rest of many is left to the next claims, so that none takes too long.
 create or replace function ccm.hold_unworkable() returns void
 language sql set search_path = '' as $$
-    select ccm.hold(t.task_id, 'invalid', ccm.problem_with(t))
-    from public.tasks t
-    where t.status = 'queued'
-        and (octet_length(t.prompt) > 4000000 or t.project !~ '\S'
-             or t.prompt !~ '[^\s\x1c-\x1f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]')
+    select ccm.hold(array_agg(bad.task_id), array_agg('invalid'::text), array_agg(bad.problem))
+    from (
+        select t.task_id, ccm.problem_with(t) as problem from public.tasks t
+        where t.status = 'queued' and not ccm.is_workable(t.project, t.prompt) limit 1000
+    ) as bad
+    having count(*) > 0
 $$;
 
--- Projects that no system has, and those that the named system has not.
+-- Tasks of a project that no system has, and those meant for this system when it has not.
 create or replace function ccm.hold_homeless(p_system_id text) returns void
 language sql set search_path = '' as $$
     with recursive queued (project) as (
@@ -126,77 +133,89 @@ language sql set search_path = '' as $$
             where t.status = 'queued' and t.project > queued.project order by t.project limit 1
         )
         from queued where queued.project is not null
+    ), unknown as materialized (
+        select queued.project from queued
+        where queued.project is not null and not exists (select from public.projects p where p.name = queued.project)
+        limit 1000
+    ), homeless as (
+        (select task.task_id, task.project, 'There is no project' as lack, 'add it' as cure
+        from unknown cross join lateral (
+            select t.task_id, t.project from public.tasks t where t.project = unknown.project and t.status = 'queued'
+        ) as task limit 1000)
+        union all
+        (select t.task_id, t.project, format('System %s has no project', ccm.quoted(p_system_id)), 'add it there'
+        from public.tasks t
+        where t.status = 'queued' and t.system_id = p_system_id
+            and not exists (select from public.projects p where p.system_id = p_system_id and p.name = t.project)
+            and exists (select from public.projects p where p.name = t.project) limit 1000)
     )
-    select ccm.hold(t.task_id, 'invalid', format(
-        'There is no project named %s: add it with `ccm-orchestrator project add PATH`, '
-        'then `ccm-orchestrator task release %s`.', ccm.quoted(left(t.project, 100)), t.task_id))
-    from queued
-    join public.tasks t on t.project = queued.project and t.status = 'queued'
-    where not exists (select from public.projects p where p.name = queued.project)
-    union all
-    select ccm.hold(t.task_id, 'invalid', format(
-        'System %s has no project named %s: add it there with `ccm-orchestrator project add PATH`, '
-        'then `ccm-orchestrator task release %s`.',
-        ccm.quoted(p_system_id), ccm.quoted(left(t.project, 100)), t.task_id))
-    from public.tasks t
-    where t.status = 'queued' and t.system_id = p_system_id
-        and not exists (select from public.projects p where p.system_id = p_system_id and p.name = t.project)
-        and exists (select from public.projects p where p.name = t.project)
+    select ccm.hold(array_agg(task_id), array_agg('invalid'::text), array_agg(format(
+        '%s named %s: %s with `ccm-orchestrator project add PATH`, then `ccm-orchestrator task release %s`.',
+        lack, ccm.quoted(left(project, 100)), cure, task_id)))
+    from homeless having count(*) > 0
 $$;
 
--- The first of the tasks in `after` because of which this one waits in vain, in the words of domain/queueing.py.
-create or replace function ccm.hold_hopeless(p_task_id text, p_after text[]) returns void
+-- Tasks that wait in vain, with the first one because of which they do, in the words of domain/queueing.py.
+create or replace function ccm.hold_hopeless() returns void
 language sql set search_path = '' as $$
-    select case when awaited.task_id is null
-        then ccm.hold(p_task_id, 'invalid', format(
-            'It waits for task %s, which does not exist: mend its `after`.', ccm.quoted(left(wanted.task_id, 100))))
-        else ccm.hold(p_task_id, 'dependency', format(
-            'It waits for task %1$s, which %2$s: `ccm-orchestrator task retry %1$s`, or cancel this one.',
-            awaited.task_id, case awaited.status when 'failed' then 'failed' else 'was cancelled' end))
-    end
-    from unnest(p_after) with ordinality as wanted (task_id, place)
-    left join public.tasks awaited on awaited.task_id = wanted.task_id
-    where awaited.task_id is null or awaited.status in ('failed', 'cancelled')
-    order by wanted.place limit 1
+    select ccm.hold(array_agg(task_id), array_agg(reason), array_agg(detail))
+    from (
+        select t.task_id, vain.reason, vain.detail from public.tasks t
+        cross join lateral (
+            select
+                case when awaited.task_id is null then 'invalid' else 'dependency' end as reason,
+                case when awaited.task_id is null
+                    then format('It waits for task %s, which does not exist: mend its `after`.',
+                        ccm.quoted(left(wanted.task_id, 100)))
+                    else format('It waits for task %1$s, which %2$s: `ccm-orchestrator task retry %1$s`, '
+                        'or cancel this one.',
+                        awaited.task_id, case awaited.status when 'failed' then 'failed' else 'was cancelled' end)
+                end as detail
+            from unnest(t.after) with ordinality as wanted (task_id, place)
+            left join public.tasks awaited on awaited.task_id = wanted.task_id
+            where awaited.task_id is null or awaited.status in ('failed', 'cancelled')
+            order by wanted.place limit 1
+        ) as vain
+        where t.status = 'queued' and t.after <> '{}' limit 1000
+    ) as hopeless
+    having count(*) > 0
 $$;
 
 create or replace function ccm.hold_depending() returns void
 language plpgsql set search_path = '' as $$
 declare
-    v_task record;
-    v_backward boolean := false;
+    v_hopeless boolean;
+    v_backward boolean;
+    v_circular text[];
 begin
-    for v_task in
-        select
-            t.task_id, t.after,
-            bool_or(awaited.task_id is null or awaited.status in ('failed', 'cancelled')) as hopeless,
-            bool_or(awaited.status = 'queued' and awaited.seq >= t.seq) as backward
-        from public.tasks t
-        cross join lateral unnest(t.after) as wanted (task_id)
-        left join public.tasks awaited on awaited.task_id = wanted.task_id
-        where t.status = 'queued' and t.after <> '{}'
-        group by t.task_id
-        having bool_or(awaited.task_id is null or awaited.status in ('failed', 'cancelled')
-                       or (awaited.status = 'queued' and awaited.seq >= t.seq))
-        order by backward desc nulls last
-    loop
-        if v_task.backward and not v_backward then
-            -- no circle without a task that waits for a younger one: hardly ever is there any, but by hand
-            v_backward := true;
-            perform ccm.hold(circular.task_id, 'invalid',
-                'It waits for itself, by way of the tasks in its `after`: take one of them out.')
-            from unnest(ccm.circular_tasks()) as circular (task_id);
-        end if;
-        if v_task.hopeless then
-            perform ccm.hold_hopeless(v_task.task_id, v_task.after);
-        end if;
-    end loop;
+    select
+        bool_or(awaited.task_id is null or awaited.status in ('failed', 'cancelled')),
+        bool_or(awaited.status = 'queued' and awaited.seq >= t.seq)
+    into v_hopeless, v_backward
+    from public.tasks t
+    cross join lateral unnest(t.after) as wanted (task_id)
+    left join public.tasks awaited on awaited.task_id = wanted.task_id
+    where t.status = 'queued' and t.after <> '{}';
+    if v_backward then -- there is no circle without a task that waits for a younger one, which only people write
+        v_circular := ccm.circular_tasks();
+        perform ccm.hold(v_circular,
+            array_fill('invalid'::text, array[cardinality(v_circular)]),
+            array_fill('It waits for itself, by way of the tasks in its `after`: take one of them out.'::text,
+                array[cardinality(v_circular)]));
+    end if;
+    if v_hopeless then
+        perform ccm.hold_hopeless();
+    end if;
 end $$;
 
 -- Up to `p_count` tasks, locked, in the order of domain/queueing.py: by priority, then the project with fewest leased
 -- tasks (each one chosen counts), then age. Of each project no more rows are looked at than may be wanted.
 create or replace function ccm.choose_tasks(p_system_id text, p_labels text[], p_count integer) returns text[]
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = ''
+-- Few rows by the index is right however many tasks wait, and however little the planner knows of them.
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
 declare
     v_now timestamptz := ccm.now();
     v_width integer := p_count + 5;
@@ -214,7 +233,7 @@ begin
             ) as leased
             cross join lateral (
                 select t.task_id, t.priority, t.seq from public.tasks t
-                where t.project = p.name and t.status = 'queued'
+                where t.project = p.name and t.status = 'queued' and ccm.is_workable(t.project, t.prompt)
                     and (t.open or t.system_id = p_system_id)
                     and t.labels <@ p_labels
                     and (t.run_after is null or t.run_after <= v_now)
@@ -285,7 +304,7 @@ $$;
 create or replace function public.claim_tasks(
     p_request_id text, p_system_id text, p_boot_id text, p_count integer, p_lease_s float8
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set jit = off as $$
 declare
     v_until timestamptz := ccm.lease_end(p_lease_s);
     v_owner text;

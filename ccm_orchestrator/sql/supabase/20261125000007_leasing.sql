@@ -89,7 +89,7 @@ end $$;
 
 create or replace function public.renew_leases(p_system_id text, p_boot_id text, p_keys jsonb, p_lease_s float8)
 returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set jit = off as $$
 declare
     v_system public.systems;
     v_answers jsonb;

@@ -141,7 +141,7 @@ language sql set search_path = '' as $$
 $$;
 
 create or replace function public.rescue_tasks(p_system_id text, p_takeover_grace_s float8) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set jit = off as $$
 declare
     v_rescuer public.systems;
     v_changed text[];
