@@ -50,12 +50,18 @@ class TaskInput(Input):
     budget_usd: float | None = None
     model: Word | None = None
     tags: list[Word] = Field([], max_length=100)
+    labels: list[Word] = Field([], max_length=100, description="What a system must have, all of it, to take the task.")
     system_id: Word | None = Field(default=None, description="The system meant to run it; None: any.")
     store: Word = Field(default="local", description="`local`, or `supabase`, where every machine may see it.")
 
     def new_task(self, source: str, task_id: str | None = None) -> NewTask:
         values = self.model_dump(exclude={"store"})
-        values |= {"profile": self.profile or "", "after": tuple(self.after), "tags": tuple(self.tags)}
+        values |= {
+            "profile": self.profile or "",
+            "after": tuple(self.after),
+            "tags": tuple(self.tags),
+            "labels": tuple(self.labels),
+        }
         return NewTask(**values, source=source, task_id=task_id)
 
 
@@ -193,6 +199,23 @@ class ScreenOutput(Output):
     agent: str
     run_id: str
     text: str
+
+
+class SystemOutput(Output):
+    system_id: str
+    system_name: str
+    version: str = Field(description="Of ccm-orchestrator; empty when it never introduced itself.")
+    max_agents: int
+    labels: list[str]
+    draining: bool = Field(description="It finishes what it has and claims nothing new.")
+    last_seen: datetime
+    connected_since: datetime
+    silent_s: float = Field(description="Seconds since its last heartbeat.")
+    leased: int = Field(description="Tasks that it holds.")
+
+
+class DrainInput(Input):
+    draining: bool = True
 
 
 class SupabaseHealthOutput(Output):

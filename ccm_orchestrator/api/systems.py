@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from ccm_orchestrator.api.guards import TokenRoute
-from ccm_orchestrator.api.schemas import ProfileOutput, ProjectInput, ProjectOutput, StatusOutput, SupabaseHealthOutput
+from ccm_orchestrator.api.schemas import (
+    DrainInput,
+    ProfileOutput,
+    ProjectInput,
+    ProjectOutput,
+    StatusOutput,
+    SupabaseHealthOutput,
+    SystemOutput,
+)
 from ccm_orchestrator.api.services import ApiServices, Services
 
 router = APIRouter(prefix="/api", tags=["systems"], route_class=TokenRoute)
@@ -26,6 +36,25 @@ async def get_status(services: Services) -> StatusOutput:
         tasks={status.value: count for status, count in counts.items()},
         supabase=supabase_health(services),
     )
+
+
+StoreName = Annotated[
+    str | None, Query(description="`local` or `supabase`; default: `supabase` where it is configured.")
+]
+
+
+@router.get("/systems")
+async def list_systems(services: Services, store: StoreName = None) -> list[SystemOutput]:
+    """The machines that run the daemon, as one task store knows them."""
+    queue = services.queues.named(store) if store else list(services.queues)[-1]
+    return [SystemOutput.model_validate(system) for system in await queue.store.systems()]
+
+
+@router.post("/systems/{system_id}/drain", status_code=204)
+async def drain_system(services: Services, system_id: str, body: DrainInput) -> Response:
+    """The system claims nothing new, from no store, until this is taken back; what it has, it finishes."""
+    await services.control.drain(system_id, body.draining)
+    return Response(status_code=204)
 
 
 def supabase_health(services: ApiServices) -> SupabaseHealthOutput | None:

@@ -52,6 +52,7 @@ class TaskBrief(Output):
     attempt: int
     max_attempts: int
     tags: list[str]
+    labels: list[str]
     system_id: str | None
     run_id: str | None
     agent: str | None = Field(description="Name of the agent that works on it, or worked on it last.")

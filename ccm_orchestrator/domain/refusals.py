@@ -57,6 +57,12 @@ def project_in_use(name: str, open_tasks: int) -> WrongStatus:
     )
 
 
+def system_not_found(system_id: str) -> NotFound:
+    return NotFound(
+        f"There is no system {system_id!r}; `ccm-orchestrator system list` shows those there are.", system_id=system_id
+    )
+
+
 def unknown_dependency(task_id: str) -> UnknownDependency:
     return UnknownDependency(f"The task waits for task {task_id!r}, which does not exist.", task_id=task_id)
 

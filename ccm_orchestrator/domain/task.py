@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from ccm_orchestrator.domain.result import TaskResult
+from ccm_orchestrator.domain.routing import problem_with_labels
 
 DEFAULT_PROFILE = "executor"
 DEFAULT_MAX_ATTEMPTS = 2
@@ -126,6 +127,8 @@ class NewTask:
     budget_usd: float | None = None
     model: str | None = None
     tags: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    """What a system must have, all of it, to take the task."""
     system_id: str | None = None
     """The system meant to run it; None: any."""
     source: str = "cli"
@@ -167,6 +170,7 @@ class Task:
     hold: Hold | None
     cancel_requested_at: datetime | None
     result: TaskResult | None
+    labels: tuple[str, ...] = ()
     fence_floor: int = 0
     """The fence when a person last retried or released it: too many claims since then park it."""
 
@@ -196,6 +200,7 @@ def stored_task(new: NewTask, task_id: str, now: datetime) -> Task:
         budget_usd=new.budget_usd,
         model=new.model,
         tags=new.tags,
+        labels=new.labels,
         system_id=new.system_id,
         source=new.source,
         fence=0,
@@ -243,7 +248,7 @@ def _problem_with_figures(new: NewTask) -> str | None:
         return f"Expected `budget_usd` to be a positive number, got: {new.budget_usd}."
     if new.run_after is not None and new.run_after.tzinfo is None:
         return f"Expected `run_after` to name its time zone, got: {new.run_after.isoformat()}."
-    return None
+    return problem_with_labels(new.labels)
 
 
 def _undecodable(new: NewTask) -> str:

@@ -32,6 +32,7 @@ from ccm_orchestrator.errors import (
     Forbidden,
     InputError,
     InvalidProject,
+    NotFound,
     StoreError,
     TaskNotFound,
     UnknownProfile,
@@ -147,6 +148,18 @@ class Control:
         """Nothing in the directory is touched. Raises: NotFound; WrongStatus while unfinished tasks name it."""
         await self._queues.local.remove_project(name)
         self._projects_changed()
+
+    async def drain(self, system_id: str, draining: bool = True) -> None:
+        """Tells every store that knows the system. Raises: NotFound when none does."""
+        unknown: list[NotFound] = []
+        for queue in self._queues:
+            try:
+                await queue.store.drain(system_id, draining)
+            except NotFound as error:
+                unknown.append(error)
+        if len(unknown) == len(self._queues):
+            raise unknown[-1]
+        self._poke()
 
     # Agents
 

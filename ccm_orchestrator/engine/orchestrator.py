@@ -84,6 +84,7 @@ class Orchestrator:
         """Everything that an earlier daemon left is taken over before anything is claimed."""
         parts = self._parts
         term = await patiently(lambda: parts.journal.begin_term(parts.boot_id))
+        await patiently(lambda: parts.queues.local.register_system(parts.system, parts.boot_id))
         await self._start_terminal()
         await parts.watch.start()
         self._dispatchers = [

@@ -16,6 +16,7 @@ from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.journal import Journal
 from ccm_orchestrator.ports.launching import Launchpad, Watch
 from ccm_orchestrator.ports.outbox import Outbox
+from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.terminal import Terminal
 from ccm_orchestrator.ports.world import Clock, Workspace
 
@@ -46,7 +47,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Parts:
-    system_id: str
+    system: SystemInfo
     boot_id: str
     queues: Queues
     journal: Journal
@@ -69,3 +70,7 @@ class Parts:
     """The profiles as a project's own file changes them (raises InvalidSettings); None: projects have no say."""
     chance: Callable[[], float] = random.random
     reach: Reach = reach_nothing
+
+    @property
+    def system_id(self) -> str:
+        return self.system.system_id

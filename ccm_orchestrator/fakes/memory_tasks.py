@@ -14,6 +14,7 @@ from ccm_orchestrator.domain import leasing, refusals
 from ccm_orchestrator.domain.presence import Presence, heartbeat, may_take_over
 from ccm_orchestrator.domain.queueing import Candidate, fairest_first, reaches, triage
 from ccm_orchestrator.domain.result import TaskResult
+from ccm_orchestrator.domain.routing import suits
 from ccm_orchestrator.domain.task import (
     Lease,
     LeaseKey,
@@ -24,6 +25,7 @@ from ccm_orchestrator.domain.task import (
     stored_task,
 )
 from ccm_orchestrator.errors import Fenced, InvalidProject, InvalidTask
+from ccm_orchestrator.ports.systems import SystemInfo, SystemView
 from ccm_orchestrator.ports.tasks import (
     ClaimRequest,
     FinishAnswer,
@@ -46,6 +48,7 @@ class MemoryTaskStore:
         self._tasks: dict[str, Task] = {}
         self._projects: dict[str, Project] = {}
         self._systems: dict[str, Presence] = {}
+        self._infos: dict[str, SystemInfo] = {}
         self._claims: dict[str, dict[str, None]] = {}
         """By request id: the tasks it claimed whose runs have not begun."""
         self._outcomes: set[LeaseKey] = set()
@@ -202,10 +205,40 @@ class MemoryTaskStore:
         with self._lock:
             return [self._projects[name] for name in sorted(self._projects)]
 
-    async def drain(self, system_id: str, draining: bool = True) -> None:
-        """Whether a system stops claiming; `renew` tells it."""
+    async def register_system(self, info: SystemInfo, boot_id: str) -> None:
         with self._lock:
-            self._systems[system_id] = replace(self._heartbeat(system_id, None), draining=draining)
+            self._infos[info.system_id] = info
+            self._heartbeat(info.system_id, boot_id)
+
+    async def systems(self) -> Sequence[SystemView]:
+        with self._lock:
+            return [self._view(self._systems[system_id]) for system_id in sorted(self._systems)]
+
+    async def drain(self, system_id: str, draining: bool = True) -> None:
+        with self._lock:
+            if system_id not in self._systems:
+                raise refusals.system_not_found(system_id)
+            self._systems[system_id] = replace(self._systems[system_id], draining=draining)
+            self._changes += not draining
+
+    def _info(self, system_id: str) -> SystemInfo:
+        return self._infos.get(system_id) or SystemInfo(system_id, system_id, "", 0)
+
+    def _view(self, present: Presence) -> SystemView:
+        info = self._info(present.system_id)
+        leases = [task.lease for task in self._tasks.values() if task.status.leased and task.lease]
+        return SystemView(
+            info.system_id,
+            info.system_name,
+            info.version,
+            info.max_agents,
+            info.labels,
+            present.draining,
+            present.last_seen,
+            present.connected_since,
+            silent_s=(self._clock.now() - present.last_seen).total_seconds(),
+            leased=sum(lease.system_id == info.system_id for lease in leases),
+        )
 
     def _save(self, task: Task, wake: bool = True) -> Task:
         if task.status not in leasing.UNBEGUN:
@@ -269,7 +302,7 @@ class MemoryTaskStore:
 
     def _candidate(self, task: Task, request: ClaimRequest) -> Candidate:
         due = task.run_after is None or task.run_after <= self._clock.now()
-        meant = task.system_id in (None, request.system_id)
+        meant = suits(task.system_id, task.labels, request.system_id, self._info(request.system_id).labels)
         return Candidate(task.task_id, task.project, task.priority, task.after, due and meant)
 
     def _heartbeat(self, system_id: str, boot_id: str | None) -> Presence:

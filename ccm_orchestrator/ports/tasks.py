@@ -13,6 +13,7 @@ from ccm_orchestrator.domain.leasing import Release as Release
 from ccm_orchestrator.domain.leasing import ReleaseKind as ReleaseKind
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import LeaseKey, NewTask, Task, TaskStatus
+from ccm_orchestrator.ports.systems import SystemInfo, SystemView
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,15 @@ class TaskStore(Protocol):
 
     async def late_results(self, task_id: str) -> Sequence[tuple[int, TaskResult]]:
         """Results that were refused, with their stale fences: evidence only."""
+
+    async def register_system(self, info: SystemInfo, boot_id: str) -> None:
+        """A machine introduces itself, which is a heartbeat, too. Until it has, it has no labels."""
+
+    async def systems(self) -> Sequence[SystemView]:
+        """Those that ever were heard of, by id."""
+
+    async def drain(self, system_id: str, draining: bool = True) -> None:
+        """Whether a system stops claiming; `renew` tells it. No heartbeat of that system. Raises: NotFound."""
 
     async def wait_for_change(self, timeout_s: float) -> bool:
         """True as soon as something may have become claimable or cancelled, False at the timeout.

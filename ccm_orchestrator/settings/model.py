@@ -25,7 +25,7 @@ from ccm_orchestrator.settings.sections import (
     SupabaseTable,
     TmuxTable,
 )
-from ccm_orchestrator.settings.types import Count, Directory, Name, Positive, Slug, Table, Text
+from ccm_orchestrator.settings.types import Count, Directory, Name, Names, Positive, Slug, Table, Text
 
 ENV_PREFIX = "CCM_"
 ENV_DELIMITER = "__"
@@ -64,6 +64,10 @@ class Settings(Table):
         default_factory=socket.gethostname,
         description="Name of this machine for people.",
         json_schema_extra={"default_text": "the host name"},
+    )
+    labels: Names = Field(
+        default=(),
+        description="What this machine can do or has; a task may ask for labels, and then goes nowhere else.",
     )
     queue_limit: Count = Field(
         default=100, description="Tasks that may wait; another one is refused until one has started."

@@ -88,6 +88,7 @@ Name = Annotated[
     Expect("a name of 1 to 63 letters, digits, `-`, `_` and `.` that begins with a letter or digit"),
 ]
 SLUG_WORDS = "a name of 1 to 32 letters, digits, `-` and `_` that begins with a letter or digit"
+Names = Annotated[tuple[Name, ...], BeforeValidator(_split), Expect('a list of names, such as ["gpu", "linux"]')]
 Slug = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccm_orchestrator import __version__
 from ccm_orchestrator.adapters.claude.driver import ClaudeDriver
 from ccm_orchestrator.adapters.clock import SystemClock
 from ccm_orchestrator.adapters.generic.driver import GenericDriver
@@ -21,6 +22,7 @@ from ccm_orchestrator.domain.supervision import RetryPolicy
 from ccm_orchestrator.engine.failpoints import Reach, crash_at, hang_at, reach_nothing
 from ccm_orchestrator.engine.parts import Limits
 from ccm_orchestrator.ports.agents import AgentDriver
+from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.tasks import TaskStore
 from ccm_orchestrator.settings import Settings
 
@@ -80,6 +82,13 @@ def build_drivers(settings: Settings, environment: Mapping[str, str], tasks: Tas
 
     claude = ClaudeDriver(settings.claude.executable, environment, hook_script(), project_directories)
     return {"claude": claude, "generic": GenericDriver(environment)}
+
+
+def build_system(settings: Settings) -> SystemInfo:
+    """What this machine says of itself."""
+    return SystemInfo(
+        settings.system_id, settings.system_name, __version__, settings.max_agents, tuple(settings.labels)
+    )
 
 
 def build_limits(settings: Settings) -> Limits:

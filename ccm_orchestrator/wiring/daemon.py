@@ -47,6 +47,7 @@ from ccm_orchestrator.wiring.building import (
     build_reach,
     build_retry,
     build_stores,
+    build_system,
     build_terminal,
 )
 
@@ -163,7 +164,7 @@ class Daemon:
         return Orchestrator(
             on_ready=self._orchestrator_ready,
             parts=Parts(
-                system_id=settings.system_id,
+                system=build_system(settings),
                 boot_id=self._boot_id,
                 queues=self._queues,
                 journal=self._stores.journal,

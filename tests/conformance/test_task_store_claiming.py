@@ -121,10 +121,10 @@ class TestClaiming:
     async def test_a_draining_system_claims_nothing_and_is_told(self, queue: Queue) -> None:
         task = await queue.running()
         await queue.add()
-        await queue.store.drain("here")  # type: ignore[attr-defined]
+        await queue.store.drain("here")
         assert await queue.claim() == []
         assert await queue.renew(task) is LeaseAnswer.DRAIN
-        await queue.store.drain("here", False)  # type: ignore[attr-defined]
+        await queue.store.drain("here", False)
         assert len(await queue.claim()) == 1
         assert await queue.renew(task) is LeaseAnswer.OK
 

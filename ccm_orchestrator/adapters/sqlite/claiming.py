@@ -12,23 +12,25 @@ from ccm_orchestrator.adapters.sqlite.documents import read_time, time_text
 from ccm_orchestrator.adapters.sqlite.rows import problem_with_row, read_task, read_texts
 from ccm_orchestrator.domain import leasing
 from ccm_orchestrator.domain.queueing import Candidate, fairest_first, triage
+from ccm_orchestrator.domain.routing import suits
 from ccm_orchestrator.domain.task import Hold, HoldReason, Task, TaskStatus
 from ccm_orchestrator.ports.tasks import ClaimRequest
 
-_COLUMNS = "seq, task_id, project, priority, run_after, after, system_id"
+_COLUMNS = "seq, task_id, project, priority, run_after, after, system_id, labels"
 _QUEUED = f"SELECT {_COLUMNS} FROM tasks INDEXED BY tasks_queued WHERE status = 'queued'"
 _HOMELESS = f"{_QUEUED} AND project NOT IN (SELECT name FROM projects)"
 _PLAIN = f"""
 SELECT {_COLUMNS} FROM (
     SELECT {_COLUMNS}, row_number() OVER (PARTITION BY priority, project ORDER BY seq) AS place
     FROM tasks INDEXED BY tasks_queued
-    WHERE status = 'queued' AND after = '[]' AND run_after IS NULL AND (system_id IS NULL OR system_id = ?)
+    WHERE status = 'queued' AND after = '[]' AND run_after IS NULL AND labels = '[]'
+    AND (system_id IS NULL OR system_id = ?)
     AND project IN (SELECT name FROM projects)
 ) WHERE place <= ?
 """
 """Rows without conditions: of each project and priority no more than may be wanted, however many wait."""
 _CONDITIONAL = f"""
-{_QUEUED} AND (after <> '[]' OR run_after IS NOT NULL) AND project IN (SELECT name FROM projects)
+{_QUEUED} AND (after <> '[]' OR run_after IS NOT NULL OR labels <> '[]') AND project IN (SELECT name FROM projects)
 """
 SPARE_ROWS = 5
 """Rows of each project and priority that are looked at beyond those wanted, because some may turn out bad."""
@@ -100,13 +102,13 @@ def _chosen(connection: sqlite3.Connection, request: ClaimRequest, now: datetime
 
 
 def _candidates(connection: sqlite3.Connection, system_id: str, width: int, now: datetime) -> list[Candidate]:
-    """Oldest first. A row whose time or dependencies cannot be read counts as ready: read whole, it is found out."""
+    """Oldest first. A row of which a condition cannot be read counts as ready: read whole, it is found out."""
     rows = connection.execute(_PLAIN, (system_id, width)).fetchall()
     rows += connection.execute(_CONDITIONAL).fetchall()
     rows += connection.execute(_HOMELESS).fetchall()
-    candidates = []
-    for _, task_id, project, priority, run_after, after, meant_for in sorted(rows, key=itemgetter(0)):
-        ready = meant_for in (None, system_id) and _due(run_after, now)
+    candidates, own = [], systems.labels(connection, system_id)
+    for _, task_id, project, priority, run_after, after, meant_for, labels in sorted(rows, key=itemgetter(0)):
+        ready = suits(meant_for, read_texts(labels) or (), system_id, own) and _due(run_after, now)
         candidates.append(Candidate(task_id, project, priority, read_texts(after) or (), ready))
     return candidates
 

@@ -136,6 +136,7 @@ def read_task(row: sqlite3.Row) -> tuple[Task, list[str]]:
         budget_usd=row["budget_usd"],
         model=reader.optional_text("model"),
         tags=reader.texts("tags"),
+        labels=reader.texts("labels"),
         system_id=reader.optional_text("system_id"),
         source=reader.text("source"),
         fence=row["fence"],
@@ -153,7 +154,8 @@ def problem_with_row(task: Task, problems: list[str]) -> str | None:
     """Why a queued row that was read as this task cannot be carried out."""
     if problems:
         return problems[0]
-    return problem_with(NewTask(task.project, task.prompt, task.profile, max_attempts=task.max_attempts))
+    wish = NewTask(task.project, task.prompt, task.profile, max_attempts=task.max_attempts, labels=task.labels)
+    return problem_with(wish)
 
 
 def columns(task: Task) -> dict[str, Any]:
@@ -177,6 +179,7 @@ def columns(task: Task) -> dict[str, Any]:
         "budget_usd": task.budget_usd,
         "model": task.model,
         "tags": json_text(task.tags),
+        "labels": json_text(task.labels),
         "system_id": task.system_id,
         "source": task.source,
         "fence": task.fence,

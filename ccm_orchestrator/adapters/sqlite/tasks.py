@@ -28,6 +28,7 @@ from ccm_orchestrator.domain import leasing, refusals
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import LeaseKey, NewTask, Task, TaskStatus, problem_with
 from ccm_orchestrator.errors import InvalidProject, InvalidTask
+from ccm_orchestrator.ports.systems import SystemInfo, SystemView
 from ccm_orchestrator.ports.tasks import (
     ClaimRequest,
     FinishAnswer,
@@ -154,14 +155,14 @@ class SqliteTaskStore:
     async def projects(self) -> Sequence[Project]:
         return await self._database.read(projects.read_all)
 
+    async def register_system(self, info: SystemInfo, boot_id: str) -> None:
+        await self._write(lambda c: systems.register(c, info, boot_id, self._clock.now()))
+
+    async def systems(self) -> Sequence[SystemView]:
+        return await self._database.read(lambda c: systems.views(c, self._clock.now()))
+
     async def drain(self, system_id: str, draining: bool = True) -> None:
-        """Whether a system stops claiming; `renew` tells it."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            present = systems.beat(connection, system_id, None, self._clock.now())
-            systems.save(connection, replace(present, draining=draining))
-
-        await self._write(work)
+        await self._write(lambda c: systems.drain(c, system_id, draining))
 
     async def _write(self, work: Work[T]) -> T:
         result = await self._database.write(work)

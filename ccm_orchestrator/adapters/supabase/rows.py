@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,27 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import DEFAULT_PROFILE, Hold, HoldReason, Lease, Task, TaskStatus
 from ccm_orchestrator.errors import StoreError
+from ccm_orchestrator.ports.systems import SystemView
 from ccm_orchestrator.ports.tasks import Project
 
 RESULTS = TypeAdapter(TaskResult)
-
-
-@dataclass(frozen=True, slots=True)
-class SystemRow:
-    """A system as the store knows it."""
-
-    system_id: str
-    system_name: str
-    version: str
-    max_agents: int
-    labels: tuple[str, ...]
-    draining: bool
-    last_seen: datetime
-    connected_since: datetime
-    silent_s: float
-    """Since its last heartbeat, on the store's clock."""
-    leased: int
-    """Tasks it holds."""
 
 
 @contextmanager
@@ -79,6 +61,7 @@ def read_task(row: Mapping[str, Any]) -> Task:
             hold=_hold(row),
             cancel_requested_at=_time(row["cancel_requested_at"]),
             result=None if row["result"] is None else RESULTS.validate_python(row["result"]),
+            labels=tuple(row["labels"]),
             fence_floor=row["fence_floor"],
         )
 
@@ -93,9 +76,9 @@ def read_project(row: Mapping[str, Any]) -> Project:
         return Project(row["name"], Path(row["path"] or ""), row["profile"], _time(row["created_at"]))
 
 
-def read_system(row: Mapping[str, Any]) -> SystemRow:
+def read_system(row: Mapping[str, Any]) -> SystemView:
     with readable("a system"):
-        return SystemRow(
+        return SystemView(
             system_id=row["system_id"],
             system_name=row["system_name"] or row["system_id"],
             version=row["version"] or "",

@@ -13,24 +13,26 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
 from ccm_orchestrator.adapters.supabase.changes import SWEEP_DEGRADED_S, SWEEP_LIVE_S, Changes
 from ccm_orchestrator.adapters.supabase.client import BUDGET_S, RestClient
 from ccm_orchestrator.adapters.supabase.credentials import Credentials
 from ccm_orchestrator.adapters.supabase.health import HealthRecorder, SupabaseHealth
+from ccm_orchestrator.adapters.supabase.liveness import SubscriberState, SubscriberStatus
 from ccm_orchestrator.adapters.supabase.loop import StoreLoop
 from ccm_orchestrator.adapters.supabase.patience import backoff_s
 from ccm_orchestrator.adapters.supabase.reports import SupabaseReports
+from ccm_orchestrator.adapters.supabase.subscriber import Subscriber
 from ccm_orchestrator.adapters.supabase.systems import (
-    SystemCard,
     announce_projects,
     problem_with_schema,
-    register,
     schema_state,
 )
 from ccm_orchestrator.adapters.supabase.tasks import SupabaseTaskStore
 from ccm_orchestrator.errors import OrchestratorError, SchemaTooNew, SchemaTooOld, StoreError, StoreUnavailable
+from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.tasks import Project
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ STOP_S = 3.0
 LocalProjects = Callable[[], Awaitable[Sequence[Project]]]
 
 
-class Subscriber(Protocol):
+class Hearer(Protocol):
     """Hears of new tasks. Both are awaited on the store's loop."""
 
     async def start(self) -> None: ...
@@ -57,10 +59,13 @@ class Subscriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SupabaseOptions:
-    card: SystemCard
+    system: SystemInfo
+    boot_id: str
     queue_limit: int = 100
     sweep_live_s: float = SWEEP_LIVE_S
     sweep_degraded_s: float = SWEEP_DEGRADED_S
+    realtime: bool = True
+    """Hear of new tasks at once; without it the queue is looked at every `sweep_degraded_s`."""
     migrations: tuple[str, ...] = field(default=())
     """Names of those that this version knows, in order; empty: any schema will do."""
     budget_s: float = BUDGET_S
@@ -74,22 +79,23 @@ class SupabaseStore:
         credentials: Credentials,
         options: SupabaseOptions,
         local_projects: LocalProjects,
-        subscribe: Callable[[SupabaseStore], Subscriber] | None = None,
         uptime_s: Callable[[], float] = time.monotonic,
+        hearer: Callable[[SupabaseStore], Hearer] | None = None,
     ) -> None:
-        """`subscribe` makes the subscriber, which finds `url`, `credentials`, `tasks` and `recorder` here."""
+        """`hearer`: in place of Realtime."""
         self.url = url
         self.credentials = credentials
         self.recorder = HealthRecorder()
         self.loop = StoreLoop()
         self.client = RestClient(url, credentials, self.loop, self.recorder, options.budget_s, uptime_s=uptime_s)
-        system_id = options.card.system_id
+        system_id = options.system.system_id
         changes = Changes(options.sweep_live_s, options.sweep_degraded_s, uptime_s)
         self.tasks = SupabaseTaskStore(self.client, system_id, options.queue_limit, changes, self.recorder)
         self.reports = SupabaseReports(self.client, system_id)
+        self.uptime_s = uptime_s
         self._options = options
         self._local_projects = local_projects
-        self._subscriber = None if subscribe is None else subscribe(self)
+        self._hearer = (hearer or _realtime)(self) if options.realtime else None
         self._again: asyncio.Event | None = None
         """Of the running loop; None: not started."""
         self._known = False
@@ -98,6 +104,10 @@ class SupabaseStore:
 
     def health(self) -> SupabaseHealth:
         return self.recorder.snapshot()
+
+    @property
+    def system_id(self) -> str:
+        return self._options.system.system_id
 
     async def start(self, patience_s: float = START_PATIENCE_S) -> None:
         """Returns when this machine is introduced, or that failed, or the patience is over. Raises nothing."""
@@ -128,9 +138,9 @@ class SupabaseStore:
     # --- on the store's loop ---
 
     async def _hang_up(self) -> None:
-        if self._subscriber is not None and self._known:
+        if self._hearer is not None and self._known:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._subscriber.stop(), STOP_S)
+                await asyncio.wait_for(self._hearer.stop(), STOP_S)
         await self.client.close()
 
     async def _wake(self) -> None:
@@ -177,11 +187,45 @@ class SupabaseStore:
         if problem is not None:
             raise problem
         self.client.bar(None)
-        await register(self.client, self._options.card)
-        await announce_projects(self.client, self._options.card.system_id, await self._local_projects())
+        options = self._options
+        await self.tasks.register_system(options.system, options.boot_id)
+        await announce_projects(self.client, options.system.system_id, await self._local_projects())
         self._say("")
         if not self._known:
             self._known = True
-            if self._subscriber is not None:
-                await self._subscriber.start()
+            if self._hearer is not None:
+                await self._hearer.start()
             self.tasks.hint()
+
+
+class ServerClock:
+    """The time of day of the server, as far as it is known: tokens end by it."""
+
+    def __init__(self, credentials: Credentials, uptime_s: Callable[[], float]) -> None:
+        self._credentials = credentials
+        self.uptime_s = uptime_s
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._credentials.now(), UTC)
+
+
+def _realtime(store: SupabaseStore) -> Hearer:
+    async def token() -> str | None:
+        bearer = store.credentials.bearer()
+        return None if bearer is None else bearer.reveal()
+
+    def told(state: SubscriberState) -> None:
+        live = state.status is SubscriberStatus.LIVE
+        store.recorder.subscriber(f"{state.status}: {state.reason}" if state.reason else state.status, live)
+        store.tasks.set_live(live)
+
+    return Subscriber(
+        store.url,
+        store.credentials.key.reveal(),
+        token,
+        store.system_id,
+        on_hint=store.tasks.hint,
+        on_gap=store.tasks.hint,
+        clock=ServerClock(store.credentials, store.uptime_s),
+        on_state=told,
+    )

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from ccm_orchestrator.adapters.supabase.client import RestClient
-from ccm_orchestrator.adapters.supabase.rows import SystemRow, read_project, read_system, readable
+from ccm_orchestrator.adapters.supabase.rows import read_project, readable
 from ccm_orchestrator.errors import NotFound, SchemaTooNew, SchemaTooOld, WrongStatus
 from ccm_orchestrator.ports.tasks import Project
-
-
-@dataclass(frozen=True, slots=True)
-class SystemCard:
-    """What this machine says of itself."""
-
-    system_id: str
-    system_name: str
-    boot_id: str
-    version: str
-    max_agents: int
-    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +46,6 @@ def problem_with_schema(state: SchemaState, known: Sequence[str]) -> SchemaTooOl
             migration=newer[-1],
         )
     return None
-
-
-async def register(client: RestClient, card: SystemCard) -> Mapping[str, Any]:
-    answer: Mapping[str, Any] = await client.rpc("register_system", {"p_system": asdict(card)})
-    return answer
-
-
-async def systems(client: RestClient) -> Sequence[SystemRow]:
-    """Those the credentials may see: all of them for people and secret keys."""
-    return [read_system(row) for row in await client.rpc("list_systems", {}, list)]
 
 
 async def announce_projects(client: RestClient, system_id: str, projects: Sequence[Project]) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 from ccm_orchestrator.adapters.supabase.changes import Changes
 from ccm_orchestrator.adapters.supabase.client import RestClient
 from ccm_orchestrator.adapters.supabase.health import HealthRecorder
-from ccm_orchestrator.adapters.supabase.rows import read_project, read_result, read_task, readable
+from ccm_orchestrator.adapters.supabase.rows import read_project, read_result, read_system, read_task, readable
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import LeaseKey, NewTask, Task, TaskStatus, problem_with
 from ccm_orchestrator.errors import InvalidProject, InvalidTask
+from ccm_orchestrator.ports.systems import SystemInfo, SystemView
 from ccm_orchestrator.ports.tasks import (
     ClaimRequest,
     FinishAnswer,
@@ -176,8 +177,14 @@ class SupabaseTaskStore:
         rows = await self._client.rpc("list_projects", {"p_system_id": self._system_id}, list)
         return [read_project(row) for row in rows]
 
+    async def register_system(self, info: SystemInfo, boot_id: str) -> None:
+        await self._client.rpc("register_system", {"p_system": asdict(info) | {"boot_id": boot_id}})
+
+    async def systems(self) -> Sequence[SystemView]:
+        """Those the credentials may see: all of them for people and secret keys."""
+        return [read_system(row) for row in await self._client.rpc("list_systems", {}, list)]
+
     async def drain(self, system_id: str, draining: bool = True) -> None:
-        """Whether a system stops claiming; `renew` tells it."""
         await self._client.rpc("drain_system", {"p_system_id": system_id, "p_draining": draining})
         self._changes.happened()
 

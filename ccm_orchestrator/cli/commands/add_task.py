@@ -39,6 +39,7 @@ async def add(
     time_limit_s: options.TimeLimit = None,
     budget_usd: options.Budget = None,
     tag: options.Tags = None,
+    label: options.Labels = None,
     system: options.System = None,
     store: options.Store = None,
     idempotency_key: options.IdempotencyKey = None,
@@ -59,6 +60,7 @@ async def add(
         "time_limit_s": time_limit_s,
         "budget_usd": budget_usd,
         "tags": tag or [],
+        "labels": label or [],
         "system_id": system,
         "store": store or "local",
     }

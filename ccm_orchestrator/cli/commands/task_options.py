@@ -30,6 +30,7 @@ MaxAttempts = Annotated[int, typer.Option(help="Tries before the task fails; fro
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", metavar="SECONDS", help="Longest time of one run.")]
 Budget = Annotated[float | None, typer.Option("--budget", metavar="USD", help="US dollars that one run may cost.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="A word to find the task by; repeatable.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="What a machine must have to take it; repeatable.")]
 System = Annotated[str | None, typer.Option(help="The machine meant to run it; default: any.")]
 Store = Annotated[
     str | None, typer.Option("--store", help="`supabase`: where other machines may take it; default: the embedded one.")

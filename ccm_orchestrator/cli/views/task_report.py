@@ -73,6 +73,8 @@ def _limits(task: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "time limit", duration(task["time_limit_s"])
     if task["budget_usd"]:
         yield "budget", dollars(task["budget_usd"])
+    if task["labels"]:
+        yield "labels", ", ".join(task["labels"])
     if task["tags"]:
         yield "tags", ", ".join(task["tags"])
 

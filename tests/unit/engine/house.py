@@ -36,6 +36,7 @@ from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.fakes.terminal import FakeTerminal, FakeWindow
 from ccm_orchestrator.fakes.watch import FakeWatch
 from ccm_orchestrator.ports.journal import RunQuery
+from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.tasks import ClaimRequest, FinishAnswer, Project, Release
 
 PATIENCE_S = 30.0
@@ -164,7 +165,7 @@ class House:
         """Of one more start: a watch of its own, everything else is what survived."""
         self.watch.runs.clear()
         return Parts(
-            system_id="here",
+            system=SystemInfo("here", "Here", "1.2.3", self._limits.max_agents, ("linux",)),
             boot_id=f"boot-{len(self._daemons)}",
             queues=Queues(self.store, self.remotes),
             journal=self.journal,

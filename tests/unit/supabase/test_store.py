@@ -12,13 +12,13 @@ from ccm_orchestrator.adapters.supabase import store as store_module
 from ccm_orchestrator.adapters.supabase.credentials import Credentials
 from ccm_orchestrator.adapters.supabase.health import StoreState
 from ccm_orchestrator.adapters.supabase.store import SupabaseOptions, SupabaseStore
-from ccm_orchestrator.adapters.supabase.systems import SystemCard
 from ccm_orchestrator.errors import SchemaTooNew, SchemaTooOld, StoreError, StoreRefused, StoreUnavailable
+from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.tasks import Project
 from ccm_orchestrator.security.secrets import Secret
 from tests.unit.supabase.answering import KEY, Answering, page, refused, replies
 
-CARD = SystemCard("here", "My machine", "boot-1", "1.2.3", 10, ("gpu",))
+INFO = SystemInfo("here", "My machine", "1.2.3", 10, ("gpu",))
 NOW = "2026-01-01T00:00:00+00:00"
 PATIENCE_S = 10.0
 
@@ -52,9 +52,9 @@ class House:
 
     def store(self, url: str | None = None, migrations: tuple[str, ...] = ("0001", "0002")) -> SupabaseStore:
         at = url or self.server.url
-        options = SupabaseOptions(CARD, migrations=migrations, budget_s=0.0)
+        options = SupabaseOptions(INFO, "boot-1", migrations=migrations, budget_s=0.0)
         known = Credentials(at, "here", Secret(KEY))
-        made = SupabaseStore(at, known, options, self.local_projects, lambda _: self.hearing)
+        made = SupabaseStore(at, known, options, self.local_projects, hearer=lambda _: self.hearing)
         self.stores.append(made)
         return made
 
