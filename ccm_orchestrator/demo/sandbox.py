@@ -40,8 +40,17 @@ def free_port() -> int:
 class Sandbox:
     """Use as a context manager: on leaving, the daemon, the tmux server and every process in it are ended."""
 
-    def __init__(self, directory: Path, claude: Path, model_url: str, config: str = "", head: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        claude: Path,
+        model_url: str,
+        config: str = "",
+        head: str = "",
+        system_id: str = "demo",
+    ) -> None:
         """`config` is added to the configuration file as it stands (TOML tables), `head` before all tables."""
+        self.system_id = system_id
         self.directory = directory
         self.home = directory / "home"
         self.state = directory / "state"
@@ -194,7 +203,7 @@ class Sandbox:
         path = self.home / ".config" / "ccm-orchestrator" / "config.toml"
         path.parent.mkdir(parents=True)
         path.write_text(
-            f'state_directory = "{self.state}"\nsystem_id = "demo"\n{self._head}\n'
+            f'state_directory = "{self.state}"\nsystem_id = "{self.system_id}"\n{self._head}\n'
             f"[api]\nport = {self.port}\n\n"
             f'[tmux]\nsocket_directory = "{self.directory / "tmux"}"\n\n'
             f'[claude]\nexecutable = "{self._claude}"\n'

@@ -39,6 +39,7 @@ def world(
     head: str = "",
     claude: Path | None = None,
     model: ScriptedModel | None = None,
+    system_id: str = "demo",
 ) -> Iterator[Sandbox]:
     """A sandbox whose project is registered with the first daemon that `start_daemon` starts.
 
@@ -49,7 +50,7 @@ def world(
     with (
         tempfile.TemporaryDirectory(prefix="ccm-", ignore_cleanup_errors=True) as name,
         model.in_thread() as url,
-        Sandbox(Path(name), claude, url, config, head) as sandbox,
+        Sandbox(Path(name), claude, url, config, head, system_id) as sandbox,
     ):
         sandbox.run("project", "add", str(sandbox.project), "--name", "sample")
         yield sandbox
