@@ -13,6 +13,7 @@ from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
 from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
 from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
+from ccm_orchestrator.devstack.stack import LocalSupabase
 from ccm_orchestrator.domain.result import Failure, FailureKind, Outcome, TaskResult
 from ccm_orchestrator.domain.task import NewTask, Task
 from ccm_orchestrator.fakes.clock import FakeClock
@@ -20,6 +21,7 @@ from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJourna
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.ports.journal import EventStore, Journal
 from ccm_orchestrator.ports.tasks import ClaimRequest, LeaseAnswer, Project, Release, ReleaseKind, TaskStore
+from tests.supabase_queue import DatabaseClock, SharedProjects, connected
 
 LEASE_S = 60.0
 GRACE_S = 600.0
@@ -81,7 +83,7 @@ class Queue:
 QueueFactory = Callable[[], Awaitable[Queue]]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "supabase"])
 async def task_store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[QueueFactory]:
     """Makes empty queues; a further kind of store joins every law by a further name here."""
     async with AsyncExitStack() as stack:
@@ -95,7 +97,13 @@ async def task_store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> 
             database = await opened(stack, tmp_path / uuid.uuid4().hex / "ccm.db")
             return Queue(SqliteTaskStore(database, clock, QUEUE_LIMIT), clock)
 
-        kinds = {"memory": memory, "sqlite": sqlite}
+        async def supabase() -> Queue:
+            project: LocalSupabase = request.getfixturevalue("supabase_stack")
+            project.reset()
+            clock = DatabaseClock(project)
+            return Queue(SharedProjects(await connected(stack, project), QUEUE_LIMIT), clock)
+
+        kinds = {"memory": memory, "sqlite": sqlite, "supabase": supabase}
 
         async def make() -> Queue:
             queue = await kinds[request.param]()

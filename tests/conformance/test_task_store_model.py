@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
+from ccm_orchestrator.devstack.stack import LocalSupabase
 from ccm_orchestrator.domain.presence import HEARTBEAT_PRECISION
 from ccm_orchestrator.domain.result import Outcome, TaskResult
 from ccm_orchestrator.domain.task import TRANSITIONS, Hold, HoldReason, LeaseKey, NewTask, Task, TaskStatus
@@ -33,6 +35,7 @@ from ccm_orchestrator.ports.tasks import (
     TaskQuery,
     TaskStore,
 )
+from tests.supabase_queue import DatabaseClock, SharedProjects, connected
 
 LEASE_S = 60.0
 GRACE_S = 300.0
@@ -329,9 +332,36 @@ class SqliteTaskStoreMachine(TaskStoreMachine):
         shutil.rmtree(self.directory)
 
 
+class SupabaseTaskStoreMachine(TaskStoreMachine):
+    stack: LocalSupabase
+
+    def __init__(self) -> None:
+        self.exits = AsyncExitStack()
+        super().__init__()
+
+    async def make_store(self) -> TaskStore:
+        self.stack.reset()
+        self.clock = DatabaseClock(self.stack)
+        return SharedProjects(await connected(self.exits, self.stack), 1000)
+
+    def teardown(self) -> None:
+        self.do(self.exits.aclose())
+        super().teardown()
+
+
 TestMemory = TaskStoreMachine.TestCase
 TestMemory.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 TestSqlite = SqliteTaskStoreMachine.TestCase
 TestSqlite.settings = settings(
     max_examples=20, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+class TestSupabase(SupabaseTaskStoreMachine.TestCase):  # type: ignore[valid-type, misc]  # hypothesis makes it
+    settings = settings(
+        max_examples=10, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+
+    @pytest.fixture(autouse=True)
+    def _stack(self, supabase_stack: LocalSupabase) -> None:
+        SupabaseTaskStoreMachine.stack = supabase_stack

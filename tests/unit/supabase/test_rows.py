@@ -18,7 +18,14 @@ TASK: dict[str, Any] = {
     **{"task_id": "t-01", "project": "demo", "prompt": "Mend it", "profile": None, "status": "queued", "priority": 0},
     **{"created_at": AT, "updated_at": AT, "run_after": None, "after": [], "dedup_key": None, "max_attempts": 2},
     **{"attempt": 0, "infra_attempt": 0, "time_limit_s": 5, "budget_usd": None, "model": None, "tags": ["a"]},
-    **{"labels": [], "system_id": None, "source": "supabase", "fence": 3, "fence_floor": 1, "lease_system_id": None},
+    **{
+        "labels": ["gpu"],
+        "system_id": None,
+        "source": "supabase",
+        "fence": 3,
+        "fence_floor": 1,
+        "lease_system_id": None,
+    },
     **{"lease_boot_id": None, "lease_expires_at": None, "run_id": None, "hold_reason": None, "hold_detail": None},
     **{"hold_until": None, "cancel_requested_at": None, "result": None},
 }
@@ -30,8 +37,9 @@ SYSTEM: dict[str, Any] = {
 
 def test_a_row_that_somebody_inserted_with_the_least() -> None:
     task = read_task(TASK)
-    assert (task.profile, task.tags, task.after, task.created_at) == ("executor", ("a",), (), MOMENT)
-    assert (task.lease, task.hold, task.result, task.fence, task.fence_floor) == (None, None, None, 3, 1)
+    assert (task.profile, task.tags, task.labels, task.after) == ("executor", ("a",), ("gpu",), ())
+    assert (task.created_at, task.lease, task.hold, task.result) == (MOMENT, None, None, None)
+    assert (task.fence, task.fence_floor) == (3, 1)
     assert isinstance(task.time_limit_s, float)
 
 
