@@ -14,6 +14,7 @@ from ccm_orchestrator.cli.commands import (
     attach,
     configuration,
     daemon,
+    db,
     doctor,
     logs,
     permissions,
@@ -61,6 +62,7 @@ task_group = typer.Typer(help="Tasks: hand work in, look at it, stop it.", no_ar
 agent_group = typer.Typer(help="Agents: look at them, talk to them, answer them.", no_args_is_help=True)
 system_group = typer.Typer(help="Systems: the machines that run the daemon.", no_args_is_help=True)
 project_group = typer.Typer(help="Projects: the directories in which agents may work.", no_args_is_help=True)
+db_group = typer.Typer(help="The database of a Supabase project.", no_args_is_help=True)
 config_group = typer.Typer(help="The configuration file.", no_args_is_help=True)
 
 daemon.add_to(app)
@@ -74,9 +76,11 @@ agents.add_to(agent_group)
 permissions.add_to(agent_group)
 projects.add_to(project_group)
 systems.add_to(system_group)
+db.add_to(db_group)
 configuration.add_to(config_group)
 app.add_typer(task_group, name="task")
 app.add_typer(agent_group, name="agent")
 app.add_typer(project_group, name="project")
 app.add_typer(system_group, name="system")
+app.add_typer(db_group, name="db")
 app.add_typer(config_group, name="config")

@@ -2,7 +2,7 @@
 
 `ccm-orchestrator --help`, shell completion and every command that talks to a running daemon would otherwise pay for the
 web framework, the database and the whole engine, which take longer to import than the command itself. What is named
-here is needed by `serve`, `demo`, `doctor`, and by commands that find no daemon.
+here is needed by `serve`, `demo`, `doctor`, `db`, and by commands that find no daemon.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class Heavy(StrEnum):
     SERVE = "ccm_orchestrator.wiring.daemon:serve"
     DEMO = "ccm_orchestrator.demo.run:main"
     EXAMINE = "ccm_orchestrator.setup.doctor:examine"
+    MIGRATE = "ccm_orchestrator.adapters.supabase.migrator:migrate"
+    READ_SCHEMA = "ccm_orchestrator.adapters.supabase.migrator:read_schema"
     OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"
 
 
