@@ -6,7 +6,6 @@ import base64
 import json
 import secrets
 import time
-from collections.abc import Mapping
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,19 +20,20 @@ class Keys:
     """Tokens are signed with a shared secret (HS256) or with a key of its own (ES256); both are accepted."""
 
     def __init__(self, jwt_secret: str | None = None) -> None:
-        self.jwt_secret = jwt_secret or secrets.token_urlsafe(32)
+        self._use_secret(jwt_secret or secrets.token_urlsafe(32))
+        self._former_secrets: list[str] = []
         self.publishable_key = f"sb_publishable_{secrets.token_urlsafe(16)}"
         self.secret_key = f"sb_secret_{secrets.token_urlsafe(24)}"
         self._signing_key = ec.generate_private_key(ec.SECP256R1())
         self._key_id = secrets.token_hex(8)
 
-    @property
-    def anon_key(self) -> str:
-        return self._api_key("anon")
+    def rotate_secret(self, *, keep_old: bool) -> None:
+        """`keep_old`: tokens of the former secrets stay good. The keys of the older kind are new ones in any case."""
+        self._former_secrets = [self.jwt_secret, *self._former_secrets] if keep_old else []
+        self._use_secret(secrets.token_urlsafe(32))
 
-    @property
-    def service_key(self) -> str:
-        return self._api_key("service_role")
+    def is_api_key(self, text: str) -> bool:
+        return text in {self.publishable_key, self.secret_key, self.anon_key, self.service_key}
 
     def token(self, role: str = "authenticated", *, algorithm: str = "HS256", **claims: object) -> str:
         """Good for an hour, unless `exp` says otherwise; a claim that is None is left out."""
@@ -44,26 +44,36 @@ class Keys:
             return jwt.encode(told, self._signing_key, "ES256", {"kid": self._key_id})
         return jwt.encode(told, self.jwt_secret, algorithm)
 
-    def public_jwks(self) -> dict[str, object]:
+    def public_jwks(self) -> dict[str, list[dict[str, str]]]:
         """As `/auth/v1/.well-known/jwks.json` gives it."""
         key = ECAlgorithm.to_jwk(self._signing_key.public_key(), as_dict=True)
         return {"keys": [{**key, "kid": self._key_id, "alg": "ES256", "use": "sig"}]}
 
+    def private_jwk(self) -> str:
+        """The key with which ES256 tokens are signed, as `supabase gen signing-key` writes one."""
+        key = ECAlgorithm.to_jwk(self._signing_key, as_dict=True)
+        return json.dumps({**key, "kid": self._key_id, "alg": "ES256", "use": "sig"})
+
     def jwks(self) -> str:
         """All keys that PostgREST shall accept, the shared secret included."""
-        secret = base64.urlsafe_b64encode(self.jwt_secret.encode()).rstrip(b"=").decode()
-        shared = {"kty": "oct", "alg": "HS256", "k": secret}
-        public = self.public_jwks()["keys"]
-        assert isinstance(public, list)
-        return json.dumps({"keys": [shared, *public]})
+        shared = [_shared_key(secret) for secret in (self.jwt_secret, *self._former_secrets)]
+        return json.dumps({"keys": shared + self.public_jwks()["keys"]})
 
     def role_token(self, api_key: str) -> str | None:
         """What the gateway puts in the place of an opaque key; None for anything else."""
-        roles: Mapping[str, str] = {self.publishable_key: "anon", self.secret_key: "service_role"}
-        role = roles.get(api_key)
+        role = {self.publishable_key: "anon", self.secret_key: "service_role"}.get(api_key)
         return self.token(role) if role else None
+
+    def _use_secret(self, secret: str) -> None:
+        self.jwt_secret = secret
+        self.anon_key = self._api_key("anon")
+        self.service_key = self._api_key("service_role")
 
     def _api_key(self, role: str) -> str:
         now = int(time.time())
         claims = {"iss": _ISSUER, "role": role, "iat": now, "exp": now + _KEY_LIFE_S}
         return jwt.encode(claims, self.jwt_secret, "HS256")
+
+
+def _shared_key(secret: str) -> dict[str, str]:
+    return {"kty": "oct", "alg": "HS256", "k": base64.urlsafe_b64encode(secret.encode()).rstrip(b"=").decode()}

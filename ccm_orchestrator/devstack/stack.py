@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from aiohttp import web
 
+from ccm_orchestrator.devstack.chaos import ChaosProxy
 from ccm_orchestrator.devstack.database import Database
-from ccm_orchestrator.devstack.gateway import Gateway
+from ccm_orchestrator.devstack.faults import Faults
+from ccm_orchestrator.devstack.gateway import Gateway, Seen
 from ccm_orchestrator.devstack.keys import Keys
 from ccm_orchestrator.devstack.postgres import OWNER, Postgres
 from ccm_orchestrator.devstack.postgrest import PostgRest, free_port
 from ccm_orchestrator.devstack.problems import DevStackError
 from ccm_orchestrator.devstack.programs import Programs
+from ccm_orchestrator.devstack.realtime.server import RealtimeServer
 from ccm_orchestrator.devstack.threads import Hands, LoopThread
 
 T = TypeVar("T")
@@ -27,21 +32,11 @@ _POLL_S = 0.01
 _AUTHENTICATOR = "authenticator"
 
 
-class Realtime(Protocol):
-    """What stands behind `/realtime/v1/websocket`; all of it happens on the gateway's event loop."""
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    async def handle(self, request: web.Request) -> web.StreamResponse: ...
-
-
 class LocalSupabase:
     """`with LocalSupabase(programs, directory) as stack`. Every method may be called from any thread, and blocks.
 
     `directory` is where its data and logs are. As root, the user `postgres` must be able to reach it.
     """
-
-    realtime: Realtime | None
 
     def __init__(
         self,
@@ -61,8 +56,9 @@ class LocalSupabase:
         self._rest = PostgRest(programs, directory)
         self._database = Database(lambda: self.database_url, lambda: self.owner_url)
         self._port = port or free_port()
-        self.realtime = None
-        self._gateway: Gateway | None = None
+        self._gateway = Gateway(self.keys, self.rest_url, self._socket, self._port)
+        self._realtime: RealtimeServer | None = None
+        self._waking = asyncio.Lock()
         self._hands = Hands()
         self._loop = LoopThread()
 
@@ -151,16 +147,22 @@ class LocalSupabase:
 
     def reload_schema(self) -> None:
         """Returns when PostgREST knows what the database has now."""
-        probe = f"devstack_probe_{time.monotonic_ns()}"
+        probe, token = f"devstack_probe_{time.monotonic_ns()}", self.keys.token("service_role")
         with self._database.superuser() as connection:
             connection.execute(f"create function public.{probe}() returns int language sql as 'select 1'".encode())
             connection.execute("notify pgrst, 'reload schema'")
-        self._wait_until(lambda: self._rest_status(f"/rpc/{probe}") == httpx.codes.OK, "has not read the new schema")
+        self._wait_until(
+            lambda: self._rest_status(f"/rpc/{probe}", token) == httpx.codes.OK, "has not read the new schema"
+        )
         with self._database.superuser() as connection:
             connection.execute(f"drop function public.{probe}()".encode())
 
     def reset(self) -> None:
-        """As new, with the schema it has: no rows, the real time."""
+        """As new, with the schema it has: no rows, the real time, no faults."""
+        self.faults.clear()
+        if self._realtime is not None:
+            self._realtime.mend()
+            self._loop.run(self._realtime.start())
         self._database.empty()
 
     def set_clock(self, at: datetime | None) -> None:
@@ -172,6 +174,49 @@ class LocalSupabase:
         self._database.advance_clock(by)
 
     # --- trouble ---
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong with requests to PostgREST: `stack.faults.add(Cut(pattern="/rpc/", executed=True))`."""
+        return self._gateway.faults
+
+    @property
+    def seen(self) -> Sequence[Seen]:
+        """The requests to PostgREST that the gateway answered, oldest first."""
+        return list(self._gateway.seen)
+
+    @property
+    def realtime(self) -> RealtimeServer:
+        """With switches of its own; its coroutines belong on the loop: `stack.on_loop(stack.realtime.stop())`."""
+        return self._loop.run(self._wake_realtime())
+
+    @contextmanager
+    def proxy(self) -> Iterator[ChaosProxy]:
+        """Another address of the stack, whose network misbehaves on demand."""
+        proxy = ChaosProxy(self._loop, self._port, free_port())
+        proxy.start()
+        try:
+            yield proxy
+        finally:
+            proxy.stop()
+
+    def stop_gateway(self) -> None:
+        """Every connection is closed and new ones are refused; the parts behind go on."""
+        self._loop.run(self._gateway.stop())
+
+    def start_gateway(self) -> None:
+        self._loop.run(self._gateway.start())
+
+    def rotate_jwt_secret(self, *, keep_old: bool = False) -> None:
+        """The keys of the older kind change, and tokens must be made anew, unless `keep_old`. Realtime starts anew."""
+        former = self.keys.token("service_role")
+        self.keys.rotate_secret(keep_old=keep_old)
+        self._rest.use_keys(self.keys.jwks())
+        fresh = self.keys.token("service_role")
+        self._wait_until(lambda: self._rest_status("/", fresh) == httpx.codes.OK, "does not take the new secret")
+        if not keep_old:
+            self._wait_until(lambda: self._rest_status("/", former) != httpx.codes.OK, "still takes the old secret")
+        self._loop.run(self._stop_realtime())
 
     def stop_postgres(self) -> None:
         """As if it crashed; what was committed stays."""
@@ -196,17 +241,36 @@ class LocalSupabase:
         self._postgres.start()
         self._rest.configure(self._postgres.url(_AUTHENTICATOR), self.keys.jwks())
         self._rest.start()
-        self._gateway = Gateway(self.keys, self.rest_url, None)
-        self._loop.run(self._gateway.start(self._port))
+        self._loop.run(self._gateway.start())
 
     def _stop(self) -> None:
-        if self._gateway is not None:
-            self._loop.run(self._gateway.stop())
+        self._loop.run(self._stop_realtime())
+        self._loop.run(self._gateway.stop())
         self._rest.stop()
         self._postgres.close()
 
-    def _rest_status(self, path: str) -> int:
-        headers = {"Authorization": f"Bearer {self.keys.token('service_role')}"}
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        return await (await self._wake_realtime()).handle(request)
+
+    async def _wake_realtime(self) -> RealtimeServer:
+        """With the first client: those who do not need it are spared its polling."""
+        async with self._waking:
+            if self._realtime is None:
+                keys = self.keys
+                realtime = RealtimeServer(
+                    self.database_url, keys.jwt_secret, lambda key: keys.role_token(key) or key, jwks=keys.public_jwks()
+                )
+                await realtime.start()
+                self._realtime = realtime
+            return self._realtime
+
+    async def _stop_realtime(self) -> None:
+        realtime, self._realtime = self._realtime, None
+        if realtime is not None:
+            await realtime.stop()
+
+    def _rest_status(self, path: str, token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
         return httpx.get(self.rest_url + path, headers=headers, timeout=5, trust_env=False).status_code
 
     def _wait_until(self, reached: Callable[[], bool], trouble: str) -> None:

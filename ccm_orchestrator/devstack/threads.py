@@ -36,6 +36,14 @@ class LoopThread:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
+    def call(self, work: Callable[[], object]) -> None:
+        """Returns when it is done."""
+
+        async def on_loop() -> None:
+            work()
+
+        self.run(on_loop())
+
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
