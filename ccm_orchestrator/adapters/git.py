@@ -81,8 +81,9 @@ class GitWorkspace:
         self._timeout_s = timeout_s
 
     async def base_commit(self, path: Path) -> str | None:
-        top = await self._top(path)
-        return await self._commit(top, "HEAD") if top else None
+        """One process, because every start of an agent waits for it: fails where there is no work tree."""
+        output = await self._git(path, "rev-parse", "--quiet", "--show-toplevel", "HEAD^{commit}")
+        return output.text.splitlines()[-1] if output else None
 
     async def change_since(self, path: Path, base_commit: str) -> GitChange | None:
         """Paths are relative to the top of the repository, of which the project may be a part.
