@@ -27,7 +27,8 @@ class WindowAnswers:
         self._clock = clock
 
     async def decide(self, run: Run, request: PermissionRequest, verdict: Verdict) -> PermissionRequest:
-        """Raises: WrongStatus when a key cannot give this answer, or the window does not show the request."""
+        """Raises: WrongStatus when a key cannot give this answer, or the window does not show the request; TerminalError
+        when the key could not be pressed, and the request is open as before."""
         allow = verdict.decision is Decision.ALLOW
         if allow and (request.dialog != Dialog.PERMISSION or verdict.updated_input is not None):
             raise WrongStatus(
@@ -41,7 +42,11 @@ class WindowAnswers:
                 f"`ccm-orchestrator attach {run.name}`."
             )
         decided = await self._journal.decide_permission(request.request_id, verdict)  # only the first answer goes on
-        await self._terminal.press(window, Key.YES if allow else Key.ESCAPE)
+        try:
+            await self._terminal.press(window, Key.YES if allow else Key.ESCAPE)
+        except TerminalError:
+            await self._journal.reopen_permission(request.request_id)  # nothing was pressed: it can be answered again
+            raise
         if not allow:
             await self._explain_denial(run, request, verdict.reason)
         return decided

@@ -140,6 +140,13 @@ class MemoryJournal:
             self._permissions[request.request_id] = decided
             return decided
 
+    async def reopen_permission(self, request_id: str) -> None:
+        with self._lock:
+            request = self._permissions.get(request_id)
+            if request is not None and request.status is PermissionStatus.DECIDED:
+                opened = replace(request, status=PermissionStatus.OPEN, verdict=None, decided_at=None)
+                self._permissions[request_id] = opened
+
     async def close_permission(self, request_id: str, status: PermissionStatus) -> None:
         with self._lock:
             request = self._permissions.get(request_id)

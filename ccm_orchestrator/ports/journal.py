@@ -70,6 +70,9 @@ class Journal(Protocol):
     async def decide_permission(self, request_id: str, verdict: Verdict) -> PermissionRequest:
         """First answer wins. Raises: WrongStatus when it is not open any more."""
 
+    async def reopen_permission(self, request_id: str) -> None:
+        """Decided → open, without its verdict: it could not be carried out. Nothing when it is not decided."""
+
     async def close_permission(self, request_id: str, status: PermissionStatus) -> None:
         """Open → `status`; nothing when it is not open."""
 

@@ -138,6 +138,22 @@ class TestIntents:
         assert await journal.runs_with_intents() == frozenset()
 
 
+class TestReopening:
+    async def test_a_decision_that_could_not_be_carried_out_is_taken_back(self, journal: Journal) -> None:
+        await journal.add_permission(ASKED)
+        await journal.decide_permission(ASKED.request_id, VERDICT)
+        await journal.reopen_permission(ASKED.request_id)
+        assert await journal.permission(ASKED.request_id) == ASKED
+        await journal.decide_permission(ASKED.request_id, VERDICT)
+
+    async def test_what_is_closed_stays_closed(self, journal: Journal) -> None:
+        await journal.add_permission(ASKED)
+        await journal.close_permission(ASKED.request_id, PermissionStatus.EXPIRED)
+        await journal.reopen_permission(ASKED.request_id)
+        await journal.reopen_permission("no-such")
+        assert (await journal.permission(ASKED.request_id)).status is PermissionStatus.EXPIRED
+
+
 class TestViews:
     async def test_the_newest_view_of_each_run_is_kept(self, journal: Journal) -> None:
         evidence = Evidence(Source.HOOK, Signal.ASKED, START, "permission", {"tool_use_id": "t1", "n": 1}, True)

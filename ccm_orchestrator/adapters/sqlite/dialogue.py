@@ -96,6 +96,12 @@ def close(connection: sqlite3.Connection, request_id: str, status: PermissionSta
         _save(connection, replace(request, status=status, decided_at=now))
 
 
+def reopen(connection: sqlite3.Connection, request_id: str) -> None:
+    request = _permission(connection, request_id)
+    if request is not None and request.status is PermissionStatus.DECIDED:
+        _save(connection, replace(request, status=PermissionStatus.OPEN, verdict=None, decided_at=None))
+
+
 def _permission(connection: sqlite3.Connection, request_id: str) -> PermissionRequest | None:
     row = connection.execute("SELECT request FROM permissions WHERE request_id = ?", (request_id,)).fetchone()
     return None if row is None else read_document(_REQUESTS, row["request"])

@@ -126,6 +126,9 @@ class SqliteJournal:
         now = self._clock.now()
         return await self._database.write(lambda c: dialogue.decide(c, request_id, verdict, now))
 
+    async def reopen_permission(self, request_id: str) -> None:
+        await self._database.write(lambda c: dialogue.reopen(c, request_id))
+
     async def close_permission(self, request_id: str, status: PermissionStatus) -> None:
         now = self._clock.now()
         await self._database.write(lambda c: dialogue.close(c, request_id, status, now))

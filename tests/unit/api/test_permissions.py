@@ -10,7 +10,7 @@ import pytest
 from ccm_orchestrator.domain.dialogue import Decision, PermissionStatus, Verdict
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.run import RunState, WindowRef
-from ccm_orchestrator.errors import Forbidden
+from ccm_orchestrator.errors import Forbidden, TerminalUnavailable
 from ccm_orchestrator.ports.terminal import Key
 from tests.api_house import ASK, DIALOG, RUN_A, RUN_B, House, eventually, token_of
 
@@ -231,6 +231,27 @@ async def test_after_a_restart_decisions_at_the_same_time_press_one_key(
         posts = [client.post(f"/api/permissions/{request_id}", json={"decision": "allow"}) for _ in range(4)]
         answers = await asyncio.gather(*posts)
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+    assert window.pressed == [Key.YES]
+
+
+async def test_a_key_that_could_not_be_pressed_leaves_the_request_open(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await house.agent()
+    window = house.terminal.of_run(run.run_id)
+    window.output = DIALOG
+    request_id = await open_request_without_hook(house)
+
+    async def refuse(*_: object) -> None:
+        raise TerminalUnavailable("tmux does not answer.")
+
+    async with house.client() as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(house.terminal, "press", refuse)
+            failed = await client.post(f"/api/permissions/{request_id}", json={"decision": "allow"})
+        assert failed.status_code == 503
+        assert (await house.journal.permission(request_id)).status is PermissionStatus.OPEN
+        assert (await client.post(f"/api/permissions/{request_id}", json={"decision": "allow"})).status_code == 200
     assert window.pressed == [Key.YES]
 
 
