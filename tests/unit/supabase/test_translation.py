@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from postgrest.exceptions import APIError
 
 from ccm_orchestrator import errors
+from ccm_orchestrator.adapters.supabase.migrations import shipped_migrations
 from ccm_orchestrator.adapters.supabase.translation import REFUSALS, Exchange, translated
 from ccm_orchestrator.errors import (
     Fenced,
@@ -188,6 +190,10 @@ class TestRefusalsByName:
     @pytest.mark.parametrize("details", ["", "no JSON", "[]", '{"error": 1}', '{"error": "SystemExit"}', 7])
     def test_anything_else_is_read_by_its_status(self, details: object) -> None:
         assert type(answered(409, api_error("PT409", "x", details))) is StoreError
+
+    def test_every_name_that_the_functions_raise_is_known(self) -> None:
+        raised = set(re.findall(r"ccm\.refuse\(\s*'(\w+)'", "\n".join(shipped_migrations().values())))
+        assert "TaskNotFound" in raised and raised <= REFUSALS.keys()
 
     def test_every_name_is_a_class_of_ours(self) -> None:
         assert all(getattr(errors, name) is kind for name, kind in REFUSALS.items())
