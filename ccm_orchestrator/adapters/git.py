@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 import shutil
@@ -17,11 +18,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from ccm_orchestrator.domain.result import GitChange
 
+CLOCK_STEP_S = 0.02
+"""File times come from a clock that the kernel moves on some hundred times a second."""
 MAX_COMMITS = 500
 MAX_FILES = 2_000
 MAX_STAT_FILES = 50
@@ -85,7 +89,7 @@ class GitWorkspace:
         output = await self._git(path, "rev-parse", "--quiet", "--show-toplevel", "HEAD^{commit}")
         return output.text.splitlines()[-1] if output else None
 
-    async def change_since(self, path: Path, base_commit: str) -> GitChange | None:
+    async def change_since(self, path: Path, base_commit: str, since: datetime | None = None) -> GitChange | None:
         """Paths are relative to the top of the repository, of which the project may be a part.
 
         What could not be told in full is said in the last lines of `diff_stat`. Raises: ValueError when `base_commit`
@@ -103,7 +107,7 @@ class GitWorkspace:
         with tempfile.TemporaryDirectory(prefix="ccm-index-") as directory:
             index = Path(directory) / "index"
             await self._copy_index(top, index)
-            return await self._compare(top, index, base_commit, head)
+            return await self._compare(top, index, base_commit, head, since)
 
     async def _copy_index(self, top: Path, copy: Path) -> None:
         """`git diff` locks and rewrites the index that it looks at, optional locks or not, so it looks at a copy."""
@@ -112,7 +116,7 @@ class GitWorkspace:
             with suppress(FileNotFoundError):  # nothing was ever added: no index is an empty one
                 await asyncio.to_thread(shutil.copyfile, top / output.path, copy)
 
-    async def _compare(self, top: Path, index: Path, base: str, head: str) -> GitChange | None:
+    async def _compare(self, top: Path, index: Path, base: str, head: str, since: datetime | None) -> GitChange | None:
         tracked, untracked, stat, commits, lost = await asyncio.gather(
             self._git(top, *_DIFF_OPTIONS, "--name-only", "-z", base, "--", index=index),
             self._git(top, "ls-files", "--others", "--exclude-standard", "-z", "--"),
@@ -122,9 +126,10 @@ class GitWorkspace:
         )
         if tracked is None or untracked is None:
             return None
-        files = tuple(dict.fromkeys([*tracked.items, *untracked.items]))
+        fresh = await asyncio.to_thread(_touched, top, untracked, since)
+        files = tuple(dict.fromkeys([*tracked.items, *fresh]))
         notes = [
-            *_untracked_note(len(untracked.items)),
+            *_untracked_note(len(fresh)),
             *_cut_note(len(files), tracked.complete and untracked.complete),
             *_lost_note(base, head, lost),
         ]
@@ -210,6 +215,22 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+
+
+def _touched(top: Path, output: _Output, since: datetime | None) -> list[str]:
+    """Of files named in the output, those whose content or place changed after `since`; a file that is gone counts."""
+    if since is None:
+        return output.items
+    since_s = since.timestamp() - CLOCK_STEP_S
+    return [_text(name) for name in output.data.split(b"\0")[:-1] if _changed_at_s(top, name) >= since_s]
+
+
+def _changed_at_s(top: Path, name: bytes) -> float:
+    """Of the inode: archives and `touch` set the time of the content, nobody sets this one."""
+    try:
+        return (top / os.fsdecode(name)).lstat().st_ctime
+    except OSError:
+        return math.inf
 
 
 def _text(data: bytes) -> str:

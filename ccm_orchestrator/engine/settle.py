@@ -95,8 +95,10 @@ async def collect(live: LiveRun, ending: Ending) -> TaskResult:
         live.session_id = reading.session_id or live.session_id
         live.transcript_path = reading.transcript_path or live.transcript_path
     report: Report = await live.driver.report(live.trace(), readings)
-    change = await parts.workspace.change_since(run.cwd, run.base_commit) if run.base_commit else None
     started = run.started_at or run.created_at
+    change = None
+    if run.base_commit:
+        change = await parts.workspace.change_since(run.cwd, run.base_commit, run.created_at)
     return TaskResult(
         outcome=ending.outcome or Outcome.FAILED,
         text=ending.text or report.text,

@@ -27,8 +27,8 @@ class WindowAnswers:
         self._clock = clock
 
     async def decide(self, run: Run, request: PermissionRequest, verdict: Verdict) -> PermissionRequest:
-        """Raises: WrongStatus when a key cannot give this answer, or the window does not show the request; TerminalError
-        when the key could not be pressed, and the request is open as before."""
+        """Raises: WrongStatus when a key cannot give this answer, or the window does not show the request.
+        TerminalError when the key could not be pressed: then the request is open as before."""
         allow = verdict.decision is Decision.ALLOW
         if allow and (request.dialog != Dialog.PERMISSION or verdict.updated_input is not None):
             raise WrongStatus(

@@ -23,4 +23,5 @@ class Workspace(Protocol):
     async def base_commit(self, path: Path) -> str | None:
         """HEAD now; None when the directory is no repository or has no commit."""
 
-    async def change_since(self, path: Path, base_commit: str) -> GitChange | None: ...
+    async def change_since(self, path: Path, base_commit: str, since: datetime | None = None) -> GitChange | None:
+        """Untracked files that were there before `since`, and were not touched after it, are somebody else's."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from ccm_orchestrator.adapters.supabase.credentials import Credentials
 from ccm_orchestrator.adapters.supabase.health import SupabaseHealth
 from ccm_orchestrator.adapters.supabase.keys import Signer, key_signer, shared_signer
+from ccm_orchestrator.adapters.supabase.migrations import shipped_migrations
 from ccm_orchestrator.adapters.supabase.store import SupabaseOptions, SupabaseStore
 from ccm_orchestrator.engine.queues import Queue
 from ccm_orchestrator.errors import InvalidSettings
@@ -38,15 +38,9 @@ def build_supabase(
         sweep_live_s=table.sweep_live_s,
         sweep_degraded_s=table.sweep_degraded_s,
         realtime=table.realtime,
-        migrations=shipped_names(),
+        migrations=tuple(shipped_migrations()),
     )
     return SupabaseRemote(SupabaseStore(table.url, credentials, options, local_projects, uptime_s=uptime_s))
-
-
-def shipped_names() -> tuple[str, ...]:
-    """Of the migrations that this version knows, in order."""
-    directory = files("ccm_orchestrator") / "sql" / "supabase"
-    return tuple(sorted(e.name.removesuffix(".sql") for e in directory.iterdir() if e.name.endswith(".sql")))
 
 
 def build_credentials(settings: Settings, environment: Mapping[str, str]) -> Credentials:

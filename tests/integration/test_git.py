@@ -5,13 +5,14 @@ import os
 import subprocess
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
 from ccm_orchestrator.adapters import git as module
-from ccm_orchestrator.adapters.git import GitWorkspace
+from ccm_orchestrator.adapters.git import CLOCK_STEP_S, GitWorkspace
 from ccm_orchestrator.domain.result import GitChange
 
 WEIRD = (
@@ -103,6 +104,29 @@ async def test_commits_changed_and_untracked_files_are_all_told(
     assert " edited.py " in found.diff_stat
     assert "5 files changed" in found.diff_stat
     assert found.diff_stat.endswith("\n 2 untracked files")
+
+
+async def test_untracked_files_of_an_earlier_task_are_not_this_ones(
+    repository: Repository, workspace: GitWorkspace
+) -> None:
+    base = repository.commit("Begin")
+    for name in ("earlier.py", "rewritten.py", "moved.py"):
+        repository.write(name)
+    started = await a_moment_later(repository.path / "moved.py")
+    repository.write("rewritten.py", "again\n")
+    (repository.path / "moved.py").rename(repository.path / "renamed.py")
+    repository.write("fresh.py")
+    found = await workspace.change_since(repository.path, base, started)
+    assert found is not None and set(found.files_changed) == {"rewritten.py", "renamed.py", "fresh.py"}
+    assert found.diff_stat.endswith(" 3 untracked files")
+
+
+async def a_moment_later(path: Path) -> datetime:
+    """As soon as the clock of the file system has gone on since the file was written."""
+    then = path.stat().st_ctime
+    while datetime.now(UTC).timestamp() - then < 10 * CLOCK_STEP_S:  # noqa: ASYNC110 - a clock tells nobody that it moved
+        await asyncio.sleep(CLOCK_STEP_S)
+    return datetime.now(UTC)
 
 
 async def test_nothing_changed(repository: Repository, workspace: GitWorkspace) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -105,7 +106,7 @@ class NoRepository:
     async def base_commit(self, path: Path) -> str | None:
         return None
 
-    async def change_since(self, path: Path, base_commit: str) -> GitChange | None:
+    async def change_since(self, path: Path, base_commit: str, since: datetime | None = None) -> GitChange | None:
         return None
 
 
