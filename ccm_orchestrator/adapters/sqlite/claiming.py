@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from operator import itemgetter
 
 from ccm_orchestrator.adapters.sqlite import systems, table
@@ -12,7 +13,7 @@ from ccm_orchestrator.adapters.sqlite.documents import read_time, time_text
 from ccm_orchestrator.adapters.sqlite.rows import problem_with_row, read_task, read_texts
 from ccm_orchestrator.domain import leasing
 from ccm_orchestrator.domain.queueing import Candidate, fairest_first, triage
-from ccm_orchestrator.domain.routing import suits
+from ccm_orchestrator.domain.routing import problem_with_labels, suits
 from ccm_orchestrator.domain.task import Hold, HoldReason, Task, TaskStatus
 from ccm_orchestrator.ports.tasks import ClaimRequest
 
@@ -108,9 +109,16 @@ def _candidates(connection: sqlite3.Connection, system_id: str, width: int, now:
     rows += connection.execute(_HOMELESS).fetchall()
     candidates, own = [], systems.labels(connection, system_id)
     for _, task_id, project, priority, run_after, after, meant_for, labels in sorted(rows, key=itemgetter(0)):
-        ready = suits(meant_for, read_texts(labels) or (), system_id, own) and _due(run_after, now)
+        ready = suits(meant_for, _wanted(labels), system_id, own) and _due(run_after, now)
         candidates.append(Candidate(task_id, project, priority, read_texts(after) or (), ready))
     return candidates
+
+
+@lru_cache(maxsize=1000)
+def _wanted(labels: str | bytes) -> tuple[str, ...]:
+    """Empty when no system could have them: any may claim the row, and read whole it is found out."""
+    wanted = read_texts(labels) or ()
+    return () if problem_with_labels(wanted) else wanted
 
 
 def _load(connection: sqlite3.Connection) -> dict[str, int]:
