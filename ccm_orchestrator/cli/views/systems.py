@@ -18,10 +18,11 @@ SILENT_S = 300.0
 def system_table(systems: list[dict[str, Any]], own_version: str) -> RenderableType:
     if not systems:
         return text("No system was ever here; start one with `ccm-orchestrator serve`.")
-    table = listing("system", "version", "agents", "labels", "last heard", "")
+    table = listing("system", "name", "version", "agents", "labels", "last heard", "")
     for system in systems:
         table.add_row(
             text(system["system_id"], "bold"),
+            text(system["system_name"]),
             text(system["version"] or "unknown"),
             text(f"{system['leased']} of {system['max_agents']}" if system["max_agents"] else str(system["leased"])),
             text(", ".join(system["labels"])),
