@@ -130,9 +130,11 @@ class CalledHere(CommandLine):
 
 
 @contextmanager
-def command_line(home: Path, kind: type[CommandLine] = CommandLine) -> Iterator[CommandLine]:
+def command_line(
+    home: Path, kind: type[CommandLine] = CommandLine, more_env: Mapping[str, str] | None = None
+) -> Iterator[CommandLine]:
     """With a project directory that is not registered yet."""
-    ccm = kind(home, free_port())
+    ccm = kind(home, free_port(), more_env or {})
     ccm.project.mkdir()
     try:
         yield ccm

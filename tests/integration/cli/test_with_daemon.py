@@ -143,3 +143,33 @@ def test_a_program_that_listens_in_the_daemons_place_gets_no_token(ccm: CommandL
         assert ccm("task", "list").code == Exit.OK
         server.shutdown()
     assert heard == []
+
+
+def test_a_system_is_listed_drained_and_let_go_with_and_without_its_daemon(tmp_path: Path) -> None:
+    machine = {"CCM_SYSTEM_ID": "desk", "CCM_SYSTEM_NAME": "The desk", "CCM_LABELS": "gpu,linux"}
+    with command_line(tmp_path, CalledHere, machine) as ccm:
+        assert "was ever here" in ccm("system", "list").out
+        unknown = ccm("system", "drain")
+        assert unknown.code == Exit.BAD_INPUT and "There is no system 'desk'" in unknown.err
+        with ccm.daemon():
+            (desk,) = ccm("system", "list", "--json").json
+            assert (desk["system_id"], desk["system_name"], desk["labels"]) == ("desk", "The desk", ["gpu", "linux"])
+            assert ccm("system", "drain").out == "desk claims nothing new; what it has, it finishes.\n"
+            assert "drains" in ccm("system", "list").out
+        assert ccm("system", "list", "--json").json[0]["draining"] is True
+        assert ccm("system", "drain", "desk", "--off", "--json").json == {"system_id": "desk", "draining": False}
+        assert ccm("system", "list", "-q").out == "desk\n"
+        assert "drains" not in ccm("system", "list").out
+
+
+def test_a_task_that_asks_for_what_this_machine_has_not_waits(tmp_path: Path) -> None:
+    with command_line(tmp_path, CalledHere, {"CCM_LABELS": "linux"}) as ccm:
+        assert ccm("project", "add", ".", "--name", "sample").code == 0
+        moon = ccm("task", "add", "Fly", "--label", "linux", "--label", "moon", "-q").out.strip()
+        here = ccm("task", "add", "Walk", "--label", "linux", "-q").out.strip()
+        with ccm.daemon():
+            assert ccm("task", "wait", here, "--timeout", "60").code == Exit.TASK_HELD
+            assert ccm("task", "show", moon, "--json").json["status"] == "queued"
+            assert "linux, moon" in ccm("task", "show", moon).out
+        refused = ccm("task", "add", "x", "--label", "two words")
+        assert refused.code == Exit.BAD_INPUT and "Expected each of `labels`" in refused.err

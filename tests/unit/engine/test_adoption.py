@@ -214,3 +214,27 @@ async def test_windows_of_no_open_run_and_of_people_are_left_alone(home: House) 
     assert len(await home.terminal.windows()) == before
     assert mine in [info.ref for info in await home.terminal.windows()]
     assert (await home.journal.run(run.run_id)).state is RunState.RUNNING
+
+
+async def test_a_daemon_introduces_itself_before_it_claims(home: House) -> None:
+    task_id = await home.add(labels=("linux",))
+    elsewhere = await home.add(labels=("gpu",))
+    daemon = await home.start()
+    await home.until_status(task_id, TaskStatus.RUNNING)
+    assert await home.status(elsewhere) is TaskStatus.QUEUED
+    (here,) = await home.store.systems()
+    assert (here.system_id, here.system_name, here.version, here.labels) == ("here", "Here", "1.2.3", ("linux",))
+    await daemon.vanish()
+
+
+async def test_a_system_that_drains_goes_on_doing_so_when_its_daemon_is_restarted(home: House) -> None:
+    run = await left_running(home)
+    await home.store.drain("here")
+    await home.start()
+    waiting = await home.add()
+    home.says(run, "turn_ended", "Over.")
+    await home.until_status(run.task_id, TaskStatus.SUCCEEDED)
+    await home.settled()
+    assert await home.status(waiting) is TaskStatus.QUEUED
+    await home.store.drain("here", False)
+    await home.until_status(waiting, TaskStatus.RUNNING)
