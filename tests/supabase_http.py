@@ -26,7 +26,8 @@ class Caller:
     _http: httpx.Client = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        headers = {"apikey": self.stack.publishable_key}
+        secret = self.token == self.stack.secret_key
+        headers = {"apikey": self.stack.secret_key if secret else self.stack.publishable_key}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         self._http = httpx.Client(base_url=f"{self.stack.url}/rest/v1", headers=headers, timeout=60, trust_env=False)
