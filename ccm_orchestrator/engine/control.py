@@ -282,14 +282,23 @@ class Control:
         return run
 
     async def _task_of(self, run: Run) -> Task | None:
-        """As its store has it now, or as it was claimed while that does not answer; None: it was deleted."""
+        """As its store has it. Of a store that is somewhere else: as last heard of, so that nobody waits for it.
+
+        None: it was deleted, or is not known at the moment.
+        """
         queue = self._queues.get(run.store)
+        if queue is None or queue.remote:
+            kept = await self._outbox.kept_task(run.run_id)
+            if kept is not None or queue is None:
+                return kept
         try:
-            return await queue.store.get(run.task_id) if queue else await self._outbox.kept_task(run.run_id)
+            return await queue.store.get(run.task_id)
         except TaskNotFound:
             return None
         except StoreError:
-            return await self._outbox.kept_task(run.run_id)
+            if not queue.remote:
+                raise
+            return None
 
     def _status(self, run: Run, view: AgentView | None, task: Task | None) -> AgentStatus:
         return AgentStatus(run, view or assumed_view(run), task, self._terminal.attach_argv(run.window))

@@ -67,7 +67,6 @@ class Courier:
         for deed in await self._parts.outbox.deeds(self._queue.name):
             kind, data = await self._tell(deed)
             await self._parts.outbox.settle(deed)
-            await self._parts.outbox.forget_task(deed.run_id)
             self._leases.forget(deed.key)
             event = BusEvent(kind, self._parts.clock.now(), deed.task_id, deed.run_id, data)
             await self._parts.bus.publish(event)

@@ -139,6 +139,8 @@ class LiveRun:
     async def _stands(self, task: Task, had_begun: bool) -> None:
         """The store was told that the agent waits, or works again."""
         self.task = task
+        if self.queue.remote:
+            await self.parts.outbox.keep_task(self.run.run_id, task)
         if had_begun:
             kind = EventKind.TASK_WAITING if task.status is TaskStatus.WAITING else EventKind.TASK_RUNNING
             await self.publish(kind, agent=self.run.name, dialog=self.tracker.view.dialog)

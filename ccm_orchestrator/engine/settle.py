@@ -206,6 +206,8 @@ async def put_away(live: LiveRun, ending: Ending) -> None:
             ended_at=live.parts.clock.now(),
         )
     )
+    if live.queue.remote:
+        await patiently(lambda: live.parts.outbox.forget_task(live.run.run_id))
     live.parts.watch.forget_run(live.run.run_id)
     if live.run.window is None:
         return

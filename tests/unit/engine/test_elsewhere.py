@@ -89,6 +89,25 @@ async def test_one_daemon_serves_both_queues_and_tells_each_its_own_outcomes(hom
     assert await home.outbox.kept_task(remote.run_id) is None
 
 
+async def test_what_is_known_of_a_task_is_kept_while_its_run_goes_on(home: House, there: Elsewhere) -> None:
+    await home.start()
+    run = await working(home, there)
+    await until_there(home, there, run.task_id, TaskStatus.RUNNING)
+    there.trouble = AWAY
+
+    async def kept_as(status: TaskStatus) -> bool:
+        kept = await home.outbox.kept_task(run.run_id)
+        return kept is not None and kept.status is status
+
+    await home.until(lambda: kept_as(TaskStatus.RUNNING), "the task as it was last heard of")
+    there.trouble = None
+    home.says(run, "asked", "permission")
+    await home.until(lambda: kept_as(TaskStatus.WAITING), "the news of it")
+    there.take_over(run.task_id)
+    await home.until_ended(run)
+    assert await home.outbox.kept_task(run.run_id) is None
+
+
 async def test_events_and_figures_are_told_in_order_and_only_of_its_own_tasks(home: House, there: Elsewhere) -> None:
     await home.start()
     local, remote = await home.running(), await working(home, there)
@@ -179,10 +198,13 @@ async def test_a_deed_whose_run_was_not_put_away_is_not_done_again(home: House, 
     daemon = await home.start()
     run = await working(home, there)
     there.trouble = AWAY
+    kept = await home.outbox.kept_task(run.run_id)
     home.says(run, "turn_ended", "Done.")
     ended = await home.until_ended(run)
     await daemon.vanish()
-    await home.journal.save_run(run, ended.term)  # as if the daemon had died right after it noted the deed
+    assert kept is not None  # as if the daemon had died right after it noted the deed
+    await home.outbox.keep_task(run.run_id, kept)
+    await home.journal.save_run(run, ended.term)
     await home.start()
     again = await home.until_ended(run)
     assert (again.outcome, again.ending) == ("succeeded", "succeeded")
