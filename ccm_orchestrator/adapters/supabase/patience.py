@@ -29,7 +29,8 @@ class _Pause:
 class Pauses:
     """After a refusal the store is not asked again for a while, which doubles up to a minute: the refusal is repeated.
 
-    A refused key stops every call, anything else the one function.
+    A refused key or a project that does not work stops every call, a missing function its own calls. What is refused
+    because of its arguments stops nothing.
     """
 
     def __init__(self, uptime_s: Callable[[], float], chance: Callable[[], float] = random.random) -> None:
@@ -45,9 +46,10 @@ class Pauses:
                 raise type(pause.error)(pause.error.message, **vars(pause.error))
 
     def refused(self, function: str, error: StoreError) -> None:
-        if not isinstance(error, StoreRefused | SchemaTooOld):
+        status = getattr(error, "status", None)
+        if not isinstance(error, StoreRefused | SchemaTooOld) or status in _BY_ARGUMENTS:
             return
-        key = _EVERYTHING if getattr(error, "status", None) == 401 else function
+        key = _EVERYTHING if status in _OF_THE_PROJECT else function
         known = self._pauses.get(key)
         length_s = FIRST_PAUSE_S if known is None else min(known.length_s * 2, LONGEST_PAUSE_S)
         self._pauses[key] = _Pause(error, self._uptime_s() + length_s * (0.75 + self._chance() / 4), length_s)
@@ -58,3 +60,5 @@ class Pauses:
 
 
 _EVERYTHING = ""
+_OF_THE_PROJECT = frozenset({401, 402, 540})
+_BY_ARGUMENTS = frozenset({400, 403})

@@ -245,15 +245,16 @@ class TestRefusals:
             await connect(Credentials(server.url, "here", Secret("sb_publishable_x"))).rpc("f", {})
         assert server.asked == []
 
-    async def test_a_refused_key_is_not_tried_again_for_a_while_by_any_call(
-        self, server: Answering, connect: Connect
+    @pytest.mark.parametrize("refusal", [PGRST301, refused(540), refused(402)])
+    async def test_a_refused_key_or_a_paused_project_is_not_asked_again_for_a_while_by_any_call(
+        self, server: Answering, connect: Connect, refusal: Answer
     ) -> None:
         uptime = Uptime()
         client = connect(uptime_s=uptime)
-        server.say(PGRST301)
+        server.say(refusal)
         for _ in range(600):  # ten minutes, with two calls each second
             for function in ("claim_tasks", "renew_leases"):
-                with pytest.raises(StoreRefused, match="does not accept"):
+                with pytest.raises(StoreRefused, match=server.url):
                     await client.rpc(function, {})
             uptime.now_s += 1
         assert 8 <= len(server.asked) <= 20
@@ -270,6 +271,24 @@ class TestRefusals:
                 await client.rpc("claim_tasks", {})
         await client.rpc("renew_leases", {})
         assert len(server.asked) == 2
+
+    async def test_a_task_of_somebody_else_stops_nothing_and_is_no_trouble(
+        self, server: Answering, connect: Connect, recorder: HealthRecorder
+    ) -> None:
+        client = connect(uptime_s=Uptime())
+        server.say(refused(403, "42501", "Task t1 is leased by system 'there'."), replies({}))
+        with pytest.raises(StoreRefused, match="t1 is leased"):
+            await client.rpc("cancel_task", {"p_task_id": "t1"})
+        assert recorder.snapshot().state is StoreState.DEGRADED
+        await client.rpc("cancel_task", {"p_task_id": "t2"})
+
+    async def test_a_system_that_may_not_claim_is_in_trouble(
+        self, server: Answering, connect: Connect, recorder: HealthRecorder
+    ) -> None:
+        server.say(refused(403, "42501", "This token may not speak for system 'there'."))
+        with pytest.raises(StoreRefused, match="may not speak"):
+            await connect().rpc("claim_tasks", {"p_system_id": "there"})
+        assert recorder.snapshot().state is StoreState.REFUSED
 
     async def test_a_fenced_write_is_never_paused(self, server: Answering, connect: Connect) -> None:
         server.say(refused(409, "PT409", "Superseded.", details='{"error": "Fenced"}'))
