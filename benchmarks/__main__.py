@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from benchmarks import adoption, hook_cost, idle, ingest, row_to_agent, spawn, state_latency, watching
+from benchmarks import adoption, hook_cost, idle, ingest, row_to_agent, spawn, state_latency, supabase_claims, watching
 from benchmarks.harness import Report, keep, table
 
 MEASUREMENTS: Mapping[str, Callable[[int | None], Awaitable[Sequence[Report]]]] = {
@@ -21,6 +21,7 @@ MEASUREMENTS: Mapping[str, Callable[[int | None], Awaitable[Sequence[Report]]]] 
     "ingest": ingest.measure,
     "adoption": adoption.measure,
     "idle": idle.measure,
+    "supabase_claims": supabase_claims.measure,
 }
 """Each takes the number of rounds; None: as many as it needs."""
 

@@ -51,9 +51,12 @@ class Samples:
 
     @property
     def p95(self) -> float:
-        """The smallest sample that at least 95 % of them do not exceed."""
+        return self.quantile(95)
+
+    def quantile(self, percent: int) -> float:
+        """The smallest sample that at least so many percent of them do not exceed."""
         ordered = sorted(self.values)
-        return ordered[max(0, -(-len(ordered) * 95 // 100) - 1)]
+        return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 @dataclass(frozen=True)
