@@ -28,6 +28,7 @@ from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.wiring.building import Stores, build_drivers, build_launchpad, build_stores
 
 TMUX_TIMEOUT_S = 5.0
+NO_DAEMON = "Only the daemon speaks with Supabase, and it does not run: start it with `ccm-orchestrator serve`."
 
 
 @asynccontextmanager
@@ -72,8 +73,9 @@ def server_runs(settings: Settings) -> bool:
 
 def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secrets: LocalSecrets) -> ApiServices:
     clock, bus, profiles = SystemClock(), Bus(stores.events), settings.profiles()
+    queues = Queues(stores.tasks, out_of_reach={"supabase": NO_DAEMON} if settings.supabase.url else None)
     control = Control(
-        queues=Queues(stores.tasks),
+        queues=queues,
         journal=stores.journal,
         outbox=stores.outbox,
         bus=bus,
@@ -93,6 +95,4 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         queue_limit=settings.queue_limit,
         trouble=lambda: "stopped",
     )
-    return ApiServices(
-        control, stores.tasks, stores.events, bus, terminal, profiles, secrets, options, Queues(stores.tasks)
-    )
+    return ApiServices(control, stores.tasks, stores.events, bus, terminal, profiles, secrets, options, queues)

@@ -34,6 +34,7 @@ from ccm_orchestrator.errors import (
     InvalidProject,
     NotFound,
     StoreError,
+    StoreUnavailable,
     TaskNotFound,
     UnknownProfile,
     WrongStatus,
@@ -150,16 +151,24 @@ class Control:
         self._projects_changed()
 
     async def drain(self, system_id: str, draining: bool = True) -> None:
-        """Tells every store that knows the system. Raises: NotFound when none does."""
+        """Tells every store that knows the system.
+
+        Raises: NotFound when none does; StoreUnavailable and its kin, with what was done, when one was not told.
+        """
         unknown: list[NotFound] = []
+        untold: list[StoreError] = [StoreUnavailable(why) for why in self._queues.out_of_reach.values()]
         for queue in self._queues:
             try:
                 await queue.store.drain(system_id, draining)
             except NotFound as error:
                 unknown.append(error)
+            except StoreError as error:
+                untold.append(error)
+        self._poke()
+        if untold:
+            raise type(untold[0])(f"{untold[0].message} What else serves {system_id} was told; repeat this later.")
         if len(unknown) == len(self._queues):
             raise unknown[-1]
-        self._poke()
 
     # Agents
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ccm_orchestrator.domain.task import Task
-from ccm_orchestrator.errors import InputError, SchemaTooNew, SchemaTooOld, StoreError, StoreRefused, TaskNotFound
+from ccm_orchestrator.errors import (
+    InputError,
+    SchemaTooNew,
+    SchemaTooOld,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+    TaskNotFound,
+)
 from ccm_orchestrator.ports.reporting import Reports
 from ccm_orchestrator.ports.tasks import TaskStore
 
@@ -39,8 +47,12 @@ class Queue:
 class Queues:
     """All of them by name; the embedded one comes first."""
 
-    def __init__(self, local: TaskStore, remotes: Sequence[Queue] = ()) -> None:
+    def __init__(
+        self, local: TaskStore, remotes: Sequence[Queue] = (), out_of_reach: Mapping[str, str] | None = None
+    ) -> None:
+        """`out_of_reach`: stores that are configured and cannot be asked from here, each with the sentence why."""
         self._queues = {queue.name: queue for queue in (Queue(LOCAL, local), *remotes)}
+        self.out_of_reach = out_of_reach or {}
 
     def __iter__(self) -> Iterator[Queue]:
         return iter(self._queues.values())
@@ -60,8 +72,10 @@ class Queues:
         return self._queues.get(name)
 
     def named(self, name: str) -> Queue:
-        """Raises: InputError."""
+        """Raises: InputError; StoreUnavailable when it cannot be asked from here."""
         queue = self._queues.get(name)
+        if queue is None and name in self.out_of_reach:
+            raise StoreUnavailable(self.out_of_reach[name], store=name)
         if queue is None:
             raise InputError(f"There is no task store {name!r} here; there are: {', '.join(self._queues)}.", store=name)
         return queue
@@ -77,5 +91,7 @@ class Queues:
                 return queue, await queue.store.get(task_id)
             except TaskNotFound as error:
                 missing = missing or error
+        for sentence in self.out_of_reach.values():
+            raise StoreUnavailable(f"{missing} {sentence}")
         assert missing is not None
         raise missing

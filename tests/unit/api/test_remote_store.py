@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from ccm_orchestrator.adapters.supabase.health import StoreState, SupabaseHealth
+from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.tasks import Project
 from tests.api_house import House
 from tests.unit.engine.elsewhere import AWAY, Elsewhere
@@ -53,6 +54,16 @@ async def test_an_unknown_store_is_refused_with_those_there_are(there: Elsewhere
         refused = await api.post("/api/tasks", json=TASK | {"store": "mongo"})
     assert refused.status_code == 422
     assert refused.json()["detail"] == "There is no task store 'mongo' here; there are: local, supabase."
+
+
+async def test_draining_says_which_store_was_not_told(there: Elsewhere, house: House) -> None:
+    await house.store.register_system(SystemInfo("desk", "Desk", "1.2.3", 4), "boot")
+    there.trouble = AWAY
+    async with house.client() as api:
+        answer = await api.post("/api/systems/desk/drain", json={})
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == f"{AWAY.message} What else serves desk was told; repeat this later."
+    assert [system.draining for system in await house.store.systems()] == [True]
 
 
 @pytest.mark.parametrize(("state", "status"), [("live", 200), ("degraded", 200), ("away", 503), ("refused", 503)])

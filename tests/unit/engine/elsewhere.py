@@ -103,6 +103,10 @@ class Elsewhere(MemoryTaskStore):
         self._ask("rescue")
         return await super().rescue(system_id, takeover_grace_s)
 
+    async def drain(self, system_id: str, draining: bool = True) -> None:
+        self._ask("drain")
+        await super().drain(system_id, draining)
+
     async def report_events(self, events: Sequence[StoredEvent]) -> None:
         self._ask("report_events")
         self.events += events
