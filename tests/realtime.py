@@ -38,7 +38,8 @@ create table tasks (
     created_at timestamptz default now(), open boolean, secret text, tags text[]
 );
 alter table tasks enable row level security;
-create policy own on tasks for select to authenticated using (system_id = (select (auth.jwt() ->> 'system_id')::uuid));
+create policy own on tasks for select to authenticated
+    using (open or system_id = (select (auth.jwt() ->> 'system_id')::uuid));
 grant select (id, system_id, status, priority, dedup_key, fence, error, payload, run_after, created_at, open, tags)
     on tasks to anon, authenticated;
 grant all on tasks to service_role;

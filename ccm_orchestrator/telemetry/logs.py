@@ -51,3 +51,5 @@ def configure_logs(directory: Path, level: str, style: str) -> None:
         handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("websockets").setLevel(logging.WARNING)  # below that it shows addresses and frames, with keys
+    logging.getLogger("realtime").setLevel(logging.CRITICAL)  # it quotes rows; our subscriber says what matters

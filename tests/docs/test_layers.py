@@ -41,11 +41,13 @@ HOMES = {
     "libtmux": {"adapters.tmux"},
     "psycopg": {"devstack", "adapters.supabase"},
     "postgrest": {"adapters.supabase"},
+    "realtime": {"adapters.supabase"},
     "rich": {"cli", "setup", "demo"},
     "sqlite3": {"adapters.sqlite", "cli", "setup", "demo"},
     "starlette": {"api", "security"},
     "typer": {"cli"},
     "uvicorn": {"api", "demo"},
+    "websockets": {"adapters.supabase"},
 }
 """Technologies, and the only parts of the package that know them."""
 

@@ -88,7 +88,8 @@ class DatabaseFeed:
 
     async def _pause(self, pause_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._asked.wait(), pause_s)
+            async with asyncio.timeout(pause_s):
+                await self._asked.wait()
         self._asked.clear()
 
     async def _look(self) -> bool:
