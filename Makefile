@@ -15,7 +15,7 @@ demo: ## run the main job once, with a scripted model: no login, no internet
 	@PATH="$$(scripts/claude-path)" $(PYTHON) -m ccm_orchestrator demo
 
 test: ## everything: set up, check, test
-	@scripts/setup claude test-claudes
+	@scripts/setup claude test-claudes supabase
 	@scripts/check
 	@scripts/test
 
@@ -24,7 +24,7 @@ check: ## formatting, lint, types, shell scripts
 	@scripts/check
 
 bench: ## measure, print ratios, keep JSON in benchmarks/out (ONLY="spawn ingest" for some)
-	@scripts/setup claude
+	@scripts/setup claude supabase
 	@PATH="$$(scripts/claude-path)" $(PYTHON) -m benchmarks $(ONLY)
 
 accuracy: ## how often agent states are read right, per Claude Code version

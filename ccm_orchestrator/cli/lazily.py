@@ -21,6 +21,9 @@ class Heavy(StrEnum):
     EXAMINE = "ccm_orchestrator.setup.doctor:examine"
     MIGRATE = "ccm_orchestrator.adapters.supabase.migrator:migrate"
     READ_SCHEMA = "ccm_orchestrator.adapters.supabase.migrator:read_schema"
+    SUPABASE_UP = "ccm_orchestrator.devstack.resident:up"
+    SUPABASE_DOWN = "ccm_orchestrator.devstack.resident:down"
+    DESCRIBE_SUPABASE = "ccm_orchestrator.devstack.resident:describe"
     OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"
 
 

@@ -50,12 +50,21 @@ class Privileges(TypedDict, total=False):
     extra_groups: list[int]
 
 
+def reaches(account: Account, directory: Path) -> bool:
+    """Whether it could work in there: what lies below a private directory is out of its reach."""
+    for each in (directory, *directory.parents):
+        if each.exists():
+            done = subprocess.run(["test", "-x", str(each)], check=False, cwd="/", **privileges(account))
+            return done.returncode == 0
+    return False
+
+
 class Child:
     """One program with its log. `start` must be called from a thread that lives as long as the program shall."""
 
     def __init__(self, name: str, argv: Sequence[str | Path], log: Path, account: Account | None = None) -> None:
         self.log = log
-        self._name = name
+        self.name = name
         self._argv = [str(word) for word in argv]
         self._account = account
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,6 +72,11 @@ class Child:
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
+
+    @property
+    def ended(self) -> bool:
+        """By itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def start(self, orphaned: signal.Signals) -> None:
         """`orphaned`: the signal it gets when the starting thread ends."""
@@ -89,7 +103,7 @@ class Child:
             ended = self._process is None or self._process.poll() is not None
             if ended or time.monotonic() > deadline:
                 trouble = "ended while it started" if ended else f"was not ready after {limit_s:.0f} s"
-                raise DevStackError(f"{self._name} {trouble}; its log {self.log} says:\n{self._log_tail()}")
+                raise DevStackError(f"{self.name} {trouble}; its log {self.log} says:\n{self._log_tail()}")
             time.sleep(POLL_S)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:

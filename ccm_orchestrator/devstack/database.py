@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from importlib.resources import files
 
 import psycopg
 from psycopg import sql
 
-from ccm_orchestrator.devstack.problems import DevStackError
+from ccm_orchestrator.adapters.supabase import migrator
+from ccm_orchestrator.security.secrets import Secret
 
 _LOCK_TIMEOUT = "10s"
 _KEPT = frozenset({"migrations"})
@@ -53,14 +53,9 @@ class Database:
             yield self._kept
 
     def migrate(self) -> None:
-        """As the role `postgres`, which is no superuser here, as hosted."""
+        """As the role `postgres`, which is no superuser here, as hosted. Raises: StoreError."""
         self._clock_is_ours = False
-        with psycopg.connect(self._owner_url()) as connection:
-            for name, script in _scripts():
-                try:
-                    connection.execute(script)
-                except psycopg.Error as error:
-                    raise DevStackError(f"The migration {name} failed: {error}") from error
+        migrator.migrate(Secret(self._owner_url()))
 
     def empty(self) -> None:
         """Every table of the product is empty afterwards, and the clock is the real one."""
@@ -83,11 +78,3 @@ class Database:
                 connection.execute(_CLOCK)
                 self._clock_is_ours = True
             connection.execute(statement, values)
-
-
-def _scripts() -> list[tuple[str, bytes]]:
-    directory = files("ccm_orchestrator") / "sql" / "supabase"
-    if not directory.is_dir():
-        return []
-    scripts = sorted((each for each in directory.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name)
-    return [(each.name, each.read_bytes()) for each in scripts]

@@ -6,8 +6,10 @@ import base64
 import json
 import secrets
 import time
+from collections.abc import Mapping
 
 import jwt
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
@@ -19,13 +21,42 @@ TOKEN_LIFE_S = 3600
 class Keys:
     """Tokens are signed with a shared secret (HS256) or with a key of its own (ES256); both are accepted."""
 
-    def __init__(self, jwt_secret: str | None = None) -> None:
-        self._use_secret(jwt_secret or secrets.token_urlsafe(32))
-        self._former_secrets: list[str] = []
+    def __init__(self) -> None:
         self.publishable_key = f"sb_publishable_{secrets.token_urlsafe(16)}"
         self.secret_key = f"sb_secret_{secrets.token_urlsafe(24)}"
         self._signing_key = ec.generate_private_key(ec.SECP256R1())
         self._key_id = secrets.token_hex(8)
+        self._former_secrets: list[str] = []
+        self._use_secret(secrets.token_urlsafe(32))
+
+    @classmethod
+    def restored(cls, document: Mapping[str, str]) -> Keys:
+        """Those that `document` described. Raises: KeyError, ValueError."""
+        keys = cls()
+        signing_key = serialization.load_pem_private_key(document["signing_key"].encode(), None)
+        if not isinstance(signing_key, ec.EllipticCurvePrivateKey):
+            raise ValueError("the signing key is of another kind")
+        keys._signing_key = signing_key
+        keys._key_id = document["key_id"]
+        keys.jwt_secret = document["jwt_secret"]
+        keys.publishable_key, keys.secret_key = document["publishable_key"], document["secret_key"]
+        keys.anon_key, keys.service_key = document["anon_key"], document["service_key"]
+        return keys
+
+    def document(self) -> dict[str, str]:
+        """All of it, as text: whoever reads it may do everything."""
+        signing_key = self._signing_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return {
+            "publishable_key": self.publishable_key,
+            "secret_key": self.secret_key,
+            "anon_key": self.anon_key,
+            "service_key": self.service_key,
+            "jwt_secret": self.jwt_secret,
+            "signing_key": signing_key.decode(),
+            "key_id": self._key_id,
+        }
 
     def rotate_secret(self, *, keep_old: bool) -> None:
         """`keep_old`: tokens of the former secrets stay good. The keys of the older kind are new ones in any case."""
@@ -48,11 +79,6 @@ class Keys:
         """As `/auth/v1/.well-known/jwks.json` gives it."""
         key = ECAlgorithm.to_jwk(self._signing_key.public_key(), as_dict=True)
         return {"keys": [{**key, "kid": self._key_id, "alg": "ES256", "use": "sig"}]}
-
-    def private_jwk(self) -> str:
-        """The key with which ES256 tokens are signed, as `supabase gen signing-key` writes one."""
-        key = ECAlgorithm.to_jwk(self._signing_key, as_dict=True)
-        return json.dumps({**key, "kid": self._key_id, "alg": "ES256", "use": "sig"})
 
     def jwks(self) -> str:
         """All keys that PostgREST shall accept, the shared secret included."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 import tempfile
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +11,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from ccm_orchestrator.devstack.children import Child, hand_over, privileges, run_as, server_account
+from ccm_orchestrator.devstack.children import Child, hand_over, run_as, server_account
 from ccm_orchestrator.devstack.programs import Programs
 
 SUPERUSER = "supabase_admin"
@@ -50,15 +49,14 @@ class Postgres:
         self._programs = programs
         self._durable = durable
         self._account = server_account()
-        self._sockets: Path | None = None
+        self.sockets: Path | None = None
         self._child: Child | None = None
         self._log = directory / "postgres.log"
 
     @property
-    def account_reaches(self) -> bool:
-        """Whether the server can get at its directory: as root, what lies below a private directory is out of reach."""
-        found = subprocess.run(["test", "-x", str(self.data.parent)], check=False, cwd="/", **privileges(self._account))
-        return found.returncode == 0
+    def child(self) -> Child | None:
+        """None while it is stopped."""
+        return self._child
 
     def create(self) -> None:
         """A new cluster with what a hosted project has. It is not running afterwards."""
@@ -79,10 +77,10 @@ class Postgres:
 
     def start(self) -> None:
         """Returns when it takes connections. Raises: DevStackError."""
-        if self._sockets is None:  # not below `directory`: the path of a socket must be short
-            self._sockets = Path(tempfile.mkdtemp(prefix="ccm-pg-", dir="/tmp"))
-            hand_over(self._sockets, self._account)
-        argv = [str(self._programs.postgres), "-D", str(self.data), "-k", str(self._sockets)]
+        if self.sockets is None:  # not below `directory`: the path of a socket must be short
+            self.sockets = Path(tempfile.mkdtemp(prefix="ccm-pg-", dir="/tmp"))
+            hand_over(self.sockets, self._account)
+        argv = [str(self._programs.postgres), "-D", str(self.data), "-k", str(self.sockets)]
         self._child = Child("PostgreSQL", argv, self._log, self._account)
         self._child.start(orphaned=signal.SIGQUIT)
         self._child.wait_until(self._takes_connections, _START_LIMIT_S)
@@ -95,12 +93,12 @@ class Postgres:
 
     def close(self, *, gently: bool = False) -> None:
         self.stop(gently=gently)
-        if self._sockets is not None:
-            shutil.rmtree(self._sockets, ignore_errors=True)
-            self._sockets = None
+        if self.sockets is not None:
+            shutil.rmtree(self.sockets, ignore_errors=True)
+            self.sockets = None
 
     def url(self, user: str = SUPERUSER) -> str:
-        return f"postgresql://{user}@/postgres?host={quote(str(self._sockets), safe='')}"
+        return f"postgresql://{user}@/postgres?host={quote(str(self.sockets), safe='')}"
 
     def _takes_connections(self) -> bool:
         try:

@@ -36,15 +36,11 @@ class PostgRest:
         self._jwks = directory / "jwks.json"
         self._port = free_port()
         self._admin_port = free_port()
-        self._child = Child("PostgREST", [programs.postgrest, self._configuration], directory / "postgrest.log")
+        self.child = Child("PostgREST", [programs.postgrest, self._configuration], directory / "postgrest.log")
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def pid(self) -> int | None:
-        return self._child.pid
 
     def configure(self, database_url: str, jwks: str) -> None:
         self._write_keys(jwks)
@@ -64,11 +60,11 @@ class PostgRest:
 
     def start(self) -> None:
         """Returns when it is ready. Raises: DevStackError."""
-        self._child.start(orphaned=signal.SIGKILL)
-        self._child.wait_until(self.ready, _START_LIMIT_S)
+        self.child.start(orphaned=signal.SIGKILL)
+        self.child.wait_until(self.ready, _START_LIMIT_S)
 
     def stop(self) -> None:
-        self._child.stop(signal.SIGKILL)  # it has nothing to lose, and waits for open connections otherwise
+        self.child.stop(signal.SIGKILL)  # it has nothing to lose, and waits for open connections otherwise
 
     def ready(self) -> bool:
         """Connected to the database, with the schema read."""
@@ -81,7 +77,7 @@ class PostgRest:
     def use_keys(self, jwks: str) -> None:
         """It takes them a moment later."""
         self._write_keys(jwks)
-        self._child.send(signal.SIGUSR2)
+        self.child.send(signal.SIGUSR2)
 
     def _write_keys(self, jwks: str) -> None:
         """Never half a file."""

@@ -15,6 +15,7 @@ import httpx
 from aiohttp import web
 
 from ccm_orchestrator.devstack.chaos import ChaosProxy
+from ccm_orchestrator.devstack.children import Child
 from ccm_orchestrator.devstack.database import Database
 from ccm_orchestrator.devstack.faults import Faults
 from ccm_orchestrator.devstack.gateway import Gateway, Seen
@@ -51,6 +52,7 @@ class LocalSupabase:
         """`template`: a data directory that `make_template` made, which saves most of the time of a first start."""
         self.keys = keys or Keys()
         self.directory = directory
+        self._durable = durable
         self._template = template
         self._postgres = Postgres(programs, directory, durable=durable)
         self._rest = PostgRest(programs, directory)
@@ -83,6 +85,10 @@ class LocalSupabase:
     def owner_url(self) -> str:
         """Of `postgres`, who owns the database and is no superuser, as hosted."""
         return self._postgres.url(OWNER)
+
+    @property
+    def sockets(self) -> Path | None:
+        return self._postgres.sockets
 
     @property
     def anon_key(self) -> str:
@@ -133,6 +139,16 @@ class LocalSupabase:
         self._hands.do(self._stop)
         self._hands.close()
         self._loop.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the foreign programs."""
+        return [child.pid for child in self._children if child.pid is not None]
+
+    @property
+    def ended(self) -> list[str]:
+        """Names of programs that ended by themselves."""
+        return [child.name for child in self._children if child.ended]
 
     def on_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs it where the gateway and Realtime live, and waits for what it returns."""
@@ -232,6 +248,10 @@ class LocalSupabase:
 
     # --- the parts ---
 
+    @property
+    def _children(self) -> list[Child]:
+        return [*filter(None, [self._postgres.child]), self._rest.child]
+
     def _start(self) -> None:
         if not self._postgres.data.exists():
             if self._template is None:
@@ -247,7 +267,7 @@ class LocalSupabase:
         self._loop.run(self._stop_realtime())
         self._loop.run(self._gateway.stop())
         self._rest.stop()
-        self._postgres.close()
+        self._postgres.close(gently=self._durable)
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         return await (await self._wake_realtime()).handle(request)

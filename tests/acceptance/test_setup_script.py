@@ -142,4 +142,71 @@ def test_an_unknown_part_is_refused(machine: Machine) -> None:
     machine.has("tmux", "exit 0")
     done = machine.setup("everything")
     assert done.returncode == 1
-    assert "unknown part 'everything'; known: claude, test-claudes" in done.stderr
+    assert "unknown part 'everything'; known: claude, test-claudes, supabase" in done.stderr
+
+
+@pytest.fixture
+def without_postgres(machine: Machine) -> Machine:
+    """Debian without PostgreSQL. Files of the system are touched through programs that only take notes."""
+    machine.has("tmux", "exit 0")
+    machine.has("python", 'case "$*" in *find_postgres*) exit 1 ;; esac', machine.checkout / ".venv" / "bin")
+    machine.has("install-postgrest", f'echo install-postgrest >>"{machine.notes}"', machine.checkout / "scripts")
+    for tool in ("sed", "sort", "tail", "grep"):
+        (machine.programs / tool).symlink_to(shutil.which(tool) or "")
+    for tool in ("mkdir", "rm", "tee"):
+        machine.has(tool, f'echo "{tool} $*" >>"{machine.notes}"; [ {tool} != tee ] || cat >>"{machine.notes}"')
+    machine.manager("apt-get", ":")
+    return machine
+
+
+KNOWN = "".join(f"echo 'postgresql-{version}-wal2json - PostgreSQL plugin'\n" for version in (9, 15, 17, 19))
+CLUSTERS = "/etc/postgresql-common/createcluster.d"
+INSTALLATION = [
+    f"mkdir -p {CLUSTERS}",
+    f"tee {CLUSTERS}/ccm-orchestrator.conf",
+    "create_main_cluster = false",
+    "apt-get install -y --no-install-recommends postgresql-17 postgresql-17-wal2json",
+    f"rm -f {CLUSTERS}/ccm-orchestrator.conf",
+]
+
+
+def test_postgresql_comes_in_the_newest_known_version_and_without_a_cluster(without_postgres: Machine) -> None:
+    without_postgres.has("apt-cache", KNOWN)
+    done = without_postgres.setup("supabase")
+    assert done.returncode == 0, done.stderr
+    assert without_postgres.calls == [*INSTALLATION, "install-postgrest"]
+
+
+def test_package_lists_are_fetched_where_there_are_none(without_postgres: Machine) -> None:
+    notes = without_postgres.notes
+    without_postgres.has("apt-cache", f'grep -q "apt-get update" "{notes}" 2>/dev/null || exit 0\n{KNOWN}')
+    done = without_postgres.setup("supabase")
+    assert done.returncode == 0, done.stderr
+    assert without_postgres.calls == ["apt-get update", *INSTALLATION, "install-postgrest"]
+
+
+def test_a_failed_installation_leaves_no_trace_in_the_system(without_postgres: Machine) -> None:
+    without_postgres.has("apt-cache", KNOWN)
+    without_postgres.manager("apt-get", "exit 1")
+    done = without_postgres.setup("supabase")
+    assert done.returncode == 1
+    assert "apt-get could not install postgresql-17 postgresql-17-wal2json" in done.stderr
+    assert without_postgres.calls[-1] == INSTALLATION[-1]
+
+
+def test_postgresql_is_installed_only_after_agreement(without_postgres: Machine) -> None:
+    without_postgres.has("apt-cache", KNOWN)
+    without_postgres.user(1000)
+    without_postgres.has("sudo", 'exec "$@"')
+    done = without_postgres.setup("supabase")
+    assert done.returncode == 1
+    assert "install postgresql-17 postgresql-17-wal2json with apt-get and run this again" in done.stderr
+    assert without_postgres.calls == []
+
+
+def test_where_the_packages_are_unknown_a_person_has_to_install_them(without_postgres: Machine) -> None:
+    (without_postgres.programs / "apt-get").unlink()
+    without_postgres.manager("dnf", ":")
+    done = without_postgres.setup("supabase")
+    assert done.returncode == 1
+    assert "PostgreSQL 15 or newer with its plugin wal2json is missing; install both" in done.stderr

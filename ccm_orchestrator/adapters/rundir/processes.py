@@ -81,7 +81,7 @@ def of_run(run_id: str, roots: Iterable[ProcessRef], group: Path | None) -> list
     parents = {pid: _parent(process) for pid, process in everyone.items()}
     while more := {pid for pid, parent in parents.items() if parent in members} - members:
         members |= more
-    return [_reference(everyone[pid]) for pid in members - known - {os.getpid()} if pid in everyone]
+    return [reference(everyone[pid]) for pid in members - known - {os.getpid()} if pid in everyone]
 
 
 def _marked(process: psutil.Process, run_id: str) -> bool:
@@ -105,7 +105,8 @@ def _members(group: Path | None) -> set[int]:
         return set()
 
 
-def _reference(process: psutil.Process) -> ProcessRef:
+def reference(process: psutil.Process) -> ProcessRef:
+    """By which it is known again, as long as this boot lasts."""
     if not sys.platform.startswith("linux"):
         return ProcessRef(process.pid, str(process.create_time()))
     try:
