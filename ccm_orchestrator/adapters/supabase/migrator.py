@@ -61,8 +61,8 @@ def _apply(connection: psycopg.Connection, name: str, scripts: Mapping[str, str]
 
 
 def _applied(connection: psycopg.Connection) -> Sequence[str]:
-    exists = connection.execute("select to_regclass('ccm.migrations')").fetchone()
-    if exists is None or exists[0] is None:
+    # not to_regclass: within a transaction it does not notice a table that somebody else has made meanwhile
+    if connection.execute("select from pg_tables where schemaname = 'ccm' and tablename = 'migrations'").rowcount == 0:
         return []
     rows = connection.execute('select name from ccm.migrations order by name collate "C"')
     return [str(name) for (name,) in rows]
