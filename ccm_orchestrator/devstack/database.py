@@ -14,17 +14,10 @@ from ccm_orchestrator.adapters.supabase import migrator
 from ccm_orchestrator.security.secrets import Secret
 
 _LOCK_TIMEOUT = "10s"
-_KEPT = frozenset({"migrations"})
-
-_TABLES = """
-select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where n.nspname in ('public', 'ccm') and c.relkind in ('r', 'p')
-"""
 _CLOCK = """
 create or replace function ccm.now() returns timestamptz language sql stable as
 $$ select coalesce(frozen, pg_catalog.now() + ahead) from devstack.clock $$
 """
-_REAL_TIME = "update devstack.clock set frozen = null, ahead = '0' where frozen is not null or ahead <> '0'"
 
 
 class Database:
@@ -60,11 +53,7 @@ class Database:
     def empty(self) -> None:
         """Every table of the product is empty afterwards, and the clock is the real one."""
         with self.superuser() as connection:
-            tables = [row for row in connection.execute(_TABLES).fetchall() if row[1] not in _KEPT]
-            if tables:
-                names = sql.SQL(", ").join(sql.Identifier(*row) for row in tables)
-                connection.execute(sql.SQL("truncate {} restart identity cascade").format(names))
-            connection.execute(_REAL_TIME)
+            connection.execute("select devstack.empty()")
 
     def freeze_clock(self, at: datetime | None) -> None:
         self._turn_clock(sql.SQL("update devstack.clock set frozen = %s, ahead = '0'"), at)

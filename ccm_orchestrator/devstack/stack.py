@@ -261,7 +261,10 @@ class LocalSupabase:
         self._postgres.start()
         self._rest.configure(self._postgres.url(_AUTHENTICATOR), self.keys.jwks())
         self._rest.start()
-        self._loop.run(self._gateway.start())
+        try:
+            self._loop.run(self._gateway.start())
+        except OSError as error:
+            raise DevStackError(f"The gateway cannot listen on 127.0.0.1:{self._port}: {error.strerror}.") from error
 
     def _stop(self) -> None:
         self._loop.run(self._stop_realtime())

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -14,7 +15,10 @@ from realtime import AsyncRealtimeClient
 from realtime.types import RealtimePostgresChangesListenEvent
 
 from ccm_orchestrator.devstack.faults import Cut, Delay, Silence, WrongAnswer
+from ccm_orchestrator.devstack.problems import DevStackError
+from ccm_orchestrator.devstack.programs import Programs
 from ccm_orchestrator.devstack.stack import LocalSupabase
+from tests.supabase_stack import stack_directory
 
 INSERT = RealtimePostgresChangesListenEvent.Insert
 WAIT_S = 10.0
@@ -75,6 +79,27 @@ def counter(supabase: LocalSupabase) -> Iterator[Counter]:
         supabase.reload_schema()
         yield Counter(supabase)
         connection.execute("drop function public.count_call(); drop table devstack.calls")
+
+
+def test_how_long_it_takes(supabase_programs: Programs, supabase_template: Path) -> None:
+    """Told, not judged: `pytest -rP` shows it. It is meant to be less than five seconds."""
+    for how, template in (("from nothing", None), ("from a template", supabase_template)):
+        with stack_directory() as directory:
+            began = time.monotonic()
+            with LocalSupabase(supabase_programs, Path(directory), template=template) as stack:
+                stack.migrate()
+                assert rest(stack, "/rest/v1/tasks", key=stack.secret_key).json() == []
+                print(f"{how}: {time.monotonic() - began:.2f} s")
+
+
+def test_a_port_that_is_taken_is_said(supabase: LocalSupabase, supabase_programs: Programs) -> None:
+    port = int(supabase.url.rpartition(":")[2])
+    with (
+        stack_directory() as directory,
+        pytest.raises(DevStackError, match=f"The gateway cannot listen on 127.0.0.1:{port}"),
+        LocalSupabase(supabase_programs, Path(directory), port=port),
+    ):
+        pass
 
 
 # --- keys ---
