@@ -74,9 +74,7 @@ def window_infos(server: Server, rows: Iterable[PaneRow]) -> list[WindowInfo]:
         if row.window_id not in chosen or (row.run_id and not chosen[row.window_id].run_id):
             chosen[row.window_id] = row
     return [
-        WindowInfo(
-            server.window(row.window_id), row.name, row.run_id, row.pane_pid, row.dead, row.last_output_at
-        )
+        WindowInfo(server.window(row.window_id), row.name, row.run_id, row.pane_pid, row.dead, row.last_output_at)
         for row in chosen.values()
     ]
 
