@@ -162,6 +162,7 @@ class TestRowsByHand:
             ({"run_after": "infinity"}, "run_after must be a time before the year 9999"),
             ({"after": "{null}"}, "after must be a plain list of task ids"),
             ({"tags": "{{a},{b}}"}, "tags must be a plain list of texts"),
+            ({"labels": ["two words"]}, "each of labels must be 1 to 63 letters, digits, ., _ or -"),
             ({"status": "held"}, "a held task, and no other, has one of the known hold_reasons"),
             ({"hold_reason": "mood"}, "a held task, and no other, has one of the known hold_reasons"),
         ],
@@ -266,11 +267,31 @@ class TestRowsByHand:
 
 class TestRefusals:
     @pytest.mark.parametrize(
+        "wish",
+        [
+            {"prompt": "\x1c "},
+            {"project": " "},
+            {"task_id": "a/b"},
+            {"task_id": "self", "after": ("self",)},
+            {"max_attempts": 21},
+            {"priority": -1001},
+            {"time_limit_s": -0.5},
+            {"budget_usd": -1.5},
+            {"labels": ("gpu", "two words", "it's")},
+        ],
+    )
+    def test_the_sentences_are_those_of_the_domain(self, service: Caller, wish: dict[str, Any]) -> None:
+        task = {"project": "demo", "prompt": "x"} | wish
+        answer = service.call("enqueue_task", p_task=task)
+        assert answer.json()["message"] == problem_with(NewTask(**task))
+
+    @pytest.mark.parametrize(
         ("wish", "status", "error"),
         [
             ({"prompt": ""}, 422, "InvalidTask"),
             ({"priority": 2000}, 422, "InvalidTask"),
             ({"task_id": "self", "after": ["self"]}, 422, "InvalidTask"),
+            ({"labels": ["gpu", "-"]}, 422, "InvalidTask"),
             ({"project": "nowhere"}, 422, "UnknownProject"),
             ({"after": ["no-such"]}, 422, "UnknownDependency"),
             ({"task_id": "goal", "after": ["waits"]}, 422, "DependencyCycle"),

@@ -9,21 +9,18 @@ create table if not exists ccm.migrations (
     applied_at timestamptz not null default now()
 );
 
--- The time of the transaction, and the only clock that leases are compared by.
+-- The time of the transaction, and the only clock that leases are compared by. Bodies after `return` are read once, when
+-- the function is made, so that no search_path changes them, and become part of the query that uses them.
 create or replace function ccm.now() returns timestamptz
-language sql stable set search_path = '' as $$ select pg_catalog.now() $$;
+language sql stable return pg_catalog.now();
 
 -- What the caller's token says; NULL over a direct connection to the database.
 create or replace function ccm.claims() returns jsonb
-language sql stable set search_path = '' as $$
-    select nullif(current_setting('request.jwt.claims', true), '')::jsonb
-$$;
+language sql stable return nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 
 -- The machine whose token this is; NULL for people and secret keys.
 create or replace function ccm.current_system_id() returns text
-language sql stable set search_path = '' as $$
-    select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'system_id', '')
-$$;
+language sql stable return nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'system_id', '');
 
 -- The person whose token this is. The `sub` of a machine's token need not be a uuid.
 create or replace function ccm.user_id() returns uuid
@@ -36,9 +33,7 @@ $$;
 
 -- A secret key, or somebody with a direct connection who may call the functions at all.
 create or replace function ccm.is_service() returns boolean
-language sql stable set search_path = '' as $$
-    select coalesce(ccm.claims() ->> 'role' = 'service_role', session_user <> 'authenticator')
-$$;
+language sql stable return coalesce(ccm.claims() ->> 'role' = 'service_role', session_user <> 'authenticator');
 
 revoke all on function ccm.now, ccm.claims, ccm.current_system_id, ccm.user_id, ccm.is_service from public;
 grant execute on function ccm.now, ccm.current_system_id, ccm.user_id to authenticated, service_role;

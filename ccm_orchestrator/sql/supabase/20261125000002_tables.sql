@@ -31,8 +31,14 @@ language sql immutable as $$
     select octet_length(p_prompt) <= 4000000 and p_project ~ '\S'
         and p_prompt ~ '[^\s\x1c-\x1f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'
 $$;
-revoke all on function ccm.is_workable from public;
-grant execute on function ccm.is_workable to authenticated, service_role;
+
+-- As domain/routing.py says it.
+create or replace function ccm.are_labels(p_labels text[]) returns boolean
+language sql immutable set search_path = '' as $$
+    select coalesce(bool_and(label ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'), true) from unnest(p_labels) as label
+$$;
+revoke all on function ccm.is_workable, ccm.are_labels from public;
+grant execute on function ccm.is_workable, ccm.are_labels to authenticated, service_role;
 
 create table if not exists public.tasks (
     task_id             text collate "C" not null primary key default replace(gen_random_uuid()::text, '-', ''),
@@ -87,6 +93,7 @@ create table if not exists public.tasks (
         coalesce(array_ndims(tags), 1) = 1 and array_position(tags, null) is null),
     constraint "labels must be a plain list of texts" check (
         coalesce(array_ndims(labels), 1) = 1 and array_position(labels, null) is null),
+    constraint "each of labels must be 1 to 63 letters, digits, ., _ or -" check (ccm.are_labels(labels)),
     constraint "a held task, and no other, has one of the known hold_reasons" check (
         case when status = 'held' then hold_reason is not null and hold_reason in
             ('approval', 'budget', 'usage_limit', 'attempts_exhausted', 'poison', 'untrusted_source', 'invalid',

@@ -117,8 +117,9 @@ language sql immutable as $$ select p_status in ('claimed', 'running', 'waiting'
 create or replace function ccm.is_over(p_status text) returns boolean
 language sql immutable as $$ select p_status in ('succeeded', 'failed', 'cancelled') $$;
 
+-- Without SET, so that it is written into the query.
 create or replace function ccm.task_json(t public.tasks, l public.task_leases) returns jsonb
-language sql stable set search_path = '' as $$
+language sql stable as $$
     select jsonb_build_object(
         'task_id', t.task_id, 'project', t.project, 'prompt', t.prompt, 'profile', t.profile, 'status', t.status,
         'priority', t.priority, 'created_at', t.created_at, 'updated_at', t.updated_at, 'run_after', t.run_after,
@@ -132,15 +133,24 @@ language sql stable set search_path = '' as $$
 $$;
 
 create or replace function ccm.tasks_json(p_task_ids text[]) returns jsonb
-language sql stable set search_path = '' as $$
-    select coalesce(jsonb_agg(ccm.task_json(t, l) order by wanted.place), '[]')
-    from unnest(p_task_ids) with ordinality as wanted (task_id, place)
-    join public.tasks t on t.task_id = wanted.task_id
-    left join public.task_leases l on l.task_id = t.task_id and ccm.is_leased(t.status)
-$$;
+language plpgsql stable set search_path = ''
+-- planned once per connection, for any number of tasks in a table of any size
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
+begin
+    return (
+        select coalesce(jsonb_agg(ccm.task_json(t, l) order by wanted.place), '[]')
+        from unnest(p_task_ids) with ordinality as wanted (task_id, place)
+        join public.tasks t on t.task_id = wanted.task_id
+        left join public.task_leases l on l.task_id = t.task_id and ccm.is_leased(t.status)
+    );
+end $$;
 
 create or replace function ccm.task_json(p_task_id text) returns jsonb
-language sql stable set search_path = '' as $$ select ccm.tasks_json(array[p_task_id]) -> 0 $$;
+language plpgsql stable set search_path = '' as $$
+begin
+    return ccm.tasks_json(array[p_task_id]) -> 0;
+end $$;
 
 -- --- finding one ---
 

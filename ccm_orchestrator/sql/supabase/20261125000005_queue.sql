@@ -22,6 +22,10 @@ language sql immutable set search_path = '' as $$
             format('Expected `time_limit_s` to be a positive number of seconds, got: %s.', t.time_limit_s)
         when not (t.budget_usd > 0 and t.budget_usd < 'Infinity') then
             format('Expected `budget_usd` to be a positive number, got: %s.', t.budget_usd)
+        when not ccm.are_labels(t.labels) then
+            format('Expected each of `labels` to be 1 to 63 letters, digits, `.`, `_` or `-` that begin with a letter or '
+                'digit, got: %s.',
+                (select ccm.quoted(label) from unnest(t.labels) as label where not ccm.are_labels(array[label]) limit 1))
     end
 $$;
 
@@ -162,7 +166,9 @@ create or replace function public.list_tasks(
     p_before text default null,
     p_limit integer default 100
 ) returns jsonb
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = '' set jit = off
+set plan_cache_mode = force_custom_plan -- which index is right depends on what is asked for
+as $$
 declare
     v_all boolean := ccm.sees_all();
     v_system text := ccm.current_system_id();
@@ -188,7 +194,9 @@ begin
 end $$;
 
 create or replace function public.task_counts() returns jsonb
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = '' set jit = off
+set plan_cache_mode = force_custom_plan -- which index is right depends on what is asked for
+as $$
 declare
     v_all boolean := ccm.sees_all();
     v_system text := ccm.current_system_id();

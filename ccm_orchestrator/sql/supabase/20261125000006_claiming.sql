@@ -1,4 +1,5 @@
--- Which rows a system gets, in which order, and which can never be carried out.
+-- Which rows a system gets, in which order, and which can never be carried out. What a claim consists of is PL/pgSQL, which
+-- keeps its plans: with the indexes of `tasks`, to plan a statement takes longer than to carry it out.
 
 -- The system is there: its row as it is now. `p_boot_id` null: the same start of its daemon as before.
 -- Silent for over two minutes means that it was not connected in between; a heartbeat that says no more than the last
@@ -112,48 +113,55 @@ $$;
 
 -- The rest of many is left to the next claims, so that none takes too long.
 create or replace function ccm.hold_unworkable() returns void
-language sql set search_path = '' as $$
-    select ccm.hold(array_agg(bad.task_id), array_agg('invalid'::text), array_agg(bad.problem))
+language plpgsql set search_path = '' set enable_seqscan = off as $$
+begin
+    perform ccm.hold(array_agg(bad.task_id), array_agg('invalid'::text), array_agg(bad.problem))
     from (
         select t.task_id, ccm.problem_with(t) as problem from public.tasks t
         where t.status = 'queued' and not ccm.is_workable(t.project, t.prompt) limit 1000
     ) as bad
-    having count(*) > 0
-$$;
+    having count(*) > 0;
+end $$;
 
 -- Tasks of a project that no system has, and those meant for this system when it has not.
 create or replace function ccm.hold_homeless(p_system_id text) returns void
-language sql set search_path = '' as $$
-    with recursive queued (project) as (
-        -- from one project to the next by the index, however many tasks each has
-        (select t.project from public.tasks t where t.status = 'queued' order by t.project limit 1)
-        union all
-        select (
-            select t.project from public.tasks t
-            where t.status = 'queued' and t.project > queued.project order by t.project limit 1
-        )
-        from queued where queued.project is not null
-    ), unknown as materialized (
-        select queued.project from queued
-        where queued.project is not null and not exists (select from public.projects p where p.name = queued.project)
-        limit 1000
-    ), homeless as (
-        (select task.task_id, task.project, 'There is no project' as lack, 'add it' as cure
-        from unknown cross join lateral (
-            select t.task_id, t.project from public.tasks t where t.project = unknown.project and t.status = 'queued'
-        ) as task limit 1000)
-        union all
-        (select t.task_id, t.project, format('System %s has no project', ccm.quoted(p_system_id)), 'add it there'
-        from public.tasks t
-        where t.status = 'queued' and t.system_id = p_system_id
-            and not exists (select from public.projects p where p.system_id = p_system_id and p.name = t.project)
-            and exists (select from public.projects p where p.name = t.project) limit 1000)
-    )
-    select ccm.hold(array_agg(task_id), array_agg('invalid'::text), array_agg(format(
+language plpgsql set search_path = ''
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
+begin
+    perform ccm.hold(array_agg(task_id), array_agg('invalid'::text), array_agg(format(
         '%s named %s: %s with `ccm-orchestrator project add PATH`, then `ccm-orchestrator task release %s`.',
         lack, ccm.quoted(left(project, 100)), cure, task_id)))
-    from homeless having count(*) > 0
-$$;
+    from (
+        with recursive queued (project) as (
+            -- from one project to the next by the index, however many tasks each has
+            (select t.project from public.tasks t where t.status = 'queued' order by t.project limit 1)
+            union all
+            select (
+                select t.project from public.tasks t
+                where t.status = 'queued' and t.project > queued.project order by t.project limit 1
+            )
+            from queued where queued.project is not null
+        ), unknown as materialized (
+            select queued.project from queued
+            where queued.project is not null and not exists (select from public.projects p where p.name = queued.project)
+            limit 1000
+        ), homeless as (
+            (select task.task_id, task.project, 'There is no project' as lack, 'add it' as cure
+            from unknown cross join lateral (
+                select t.task_id, t.project from public.tasks t where t.project = unknown.project and t.status = 'queued'
+            ) as task limit 1000)
+            union all
+            (select t.task_id, t.project, format('System %s has no project', ccm.quoted(p_system_id)), 'add it there'
+            from public.tasks t
+            where t.status = 'queued' and t.system_id = p_system_id
+                and not exists (select from public.projects p where p.system_id = p_system_id and p.name = t.project)
+                and exists (select from public.projects p where p.name = t.project) limit 1000)
+        )
+        select task_id, project, lack, cure from homeless
+    ) as homeless
+    having count(*) > 0;
+end $$;
 
 -- Tasks that wait in vain, with the first one because of which they do, in the words of domain/queueing.py.
 create or replace function ccm.hold_hopeless() returns void
@@ -280,26 +288,29 @@ begin
 end $$;
 
 create or replace function ccm.lease_end(p_lease_s float8) returns timestamptz
-language sql stable set search_path = '' as $$
-    select ccm.now() + make_interval(secs => least(greatest(coalesce(p_lease_s, 0), 1), 86400))
-$$;
+language sql stable return ccm.now() + make_interval(secs => least(greatest(coalesce(p_lease_s, 0), 1), 86400));
 
 create or replace function ccm.take(
     p_task_ids text[], p_request_id text, p_system_id text, p_boot_id text, p_until timestamptz
 ) returns void
-language sql set search_path = '' as $$
+language plpgsql set search_path = ''
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
+begin
     insert into ccm.claim_requests (request_id, system_id, at) values (p_request_id, p_system_id, ccm.now());
     update public.tasks t set
         status = 'claimed', fence = t.fence + 1, attempt = t.attempt + 1, updated_at = ccm.now(),
-        profile = coalesce(t.profile, p.profile, 'executor')
-    from public.projects p
-    where t.task_id = any (p_task_ids) and p.system_id = p_system_id and p.name = t.project;
+        profile = coalesce(
+            t.profile,
+            (select p.profile from public.projects p where p.system_id = p_system_id and p.name = t.project),
+            'executor')
+    where t.task_id = any (p_task_ids);
     insert into public.task_leases as l (task_id, system_id, boot_id, expires_at, claim_request)
     select unnest(p_task_ids), p_system_id, p_boot_id, p_until, p_request_id
     on conflict (task_id) do update set
         system_id = excluded.system_id, boot_id = excluded.boot_id, expires_at = excluded.expires_at,
         claim_request = excluded.claim_request;
-$$;
+end $$;
 
 create or replace function public.claim_tasks(
     p_request_id text, p_system_id text, p_boot_id text, p_count integer, p_lease_s float8

@@ -33,7 +33,7 @@ language plpgsql stable security definer set search_path = '' as $$
 begin
     perform ccm.require_caller();
     return (
-        select coalesce(jsonb_agg(ccm.system_json(system_id) order by coalesce(system_name, system_id), system_id), '[]')
+        select coalesce(jsonb_agg(ccm.system_json(system_id) order by system_id collate "C"), '[]')
         from public.systems
     );
 end $$;
