@@ -9,6 +9,8 @@ from ccm_orchestrator.domain.task import Task
 
 CONNECTION_GAP = timedelta(seconds=120)
 """A system silent for longer than this has not been connected in between (an outage, a suspended laptop)."""
+SILENT_AFTER = timedelta(minutes=5)
+"""A system that was not heard of for longer is worth a word to people; the view `silent_systems` has the same."""
 HEARTBEAT_PRECISION = timedelta(seconds=5)
 """A heartbeat that says no more than the last one is not written again within this time."""
 

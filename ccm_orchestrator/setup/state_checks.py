@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -72,6 +72,17 @@ def database(path: Path) -> Iterator[Check]:
         found = f"{path}, {path.stat().st_size / 1e6:.1f} MB"
         yield Check("database", Verdict.OK, f"{found}, {len(waiting)} migrations to come" if waiting else found)
     yield from map(project, projects)
+
+
+def registered_projects(path: Path) -> Mapping[str, Path]:
+    """Name and directory of each. What is wrong with the database, `database` says."""
+    if not path.exists():
+        return {}
+    try:
+        with translated(path), closing(connect_reader(path)) as connection:
+            return {str(row[0]): Path(row[1]) for row in connection.execute("SELECT name, path FROM projects")}
+    except StoreError:
+        return {}
 
 
 def project(named: tuple[str, Path]) -> Check:

@@ -73,6 +73,13 @@ class Credentials:
         """What Realtime's socket is opened with, and the header `apikey`."""
         return self._key
 
+    @property
+    def proof(self) -> str:
+        """By what this machine proves who it is, in words."""
+        if self._signer is not None:
+            return f"tokens that it signs itself ({self._signer.algorithm})"
+        return "the token in `supabase.system_token`" if self._token is not None else "the key alone"
+
     def headers(self) -> Mapping[str, str]:
         """A secret key that is no JWT stands in both headers: gateways take it as a bearer only beside itself."""
         bearer = self.bearer() or self._key
