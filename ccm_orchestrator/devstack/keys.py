@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 
 import jwt
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
@@ -33,11 +32,11 @@ class Keys:
     def restored(cls, document: Mapping[str, str]) -> Keys:
         """Those that `document` described. Raises: KeyError, ValueError."""
         keys = cls()
-        signing_key = serialization.load_pem_private_key(document["signing_key"].encode(), None)
+        signing_key = ECAlgorithm.from_jwk(document["signing_key"])
         if not isinstance(signing_key, ec.EllipticCurvePrivateKey):
-            raise ValueError("the signing key is of another kind")
+            raise ValueError("the signing key has no private part")
         keys._signing_key = signing_key
-        keys._key_id = document["key_id"]
+        keys._key_id = json.loads(document["signing_key"])["kid"]
         keys.jwt_secret = document["jwt_secret"]
         keys.publishable_key, keys.secret_key = document["publishable_key"], document["secret_key"]
         keys.anon_key, keys.service_key = document["anon_key"], document["service_key"]
@@ -45,17 +44,13 @@ class Keys:
 
     def document(self) -> dict[str, str]:
         """All of it, as text: whoever reads it may do everything."""
-        signing_key = self._signing_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
         return {
             "publishable_key": self.publishable_key,
             "secret_key": self.secret_key,
             "anon_key": self.anon_key,
             "service_key": self.service_key,
             "jwt_secret": self.jwt_secret,
-            "signing_key": signing_key.decode(),
-            "key_id": self._key_id,
+            "signing_key": self.private_jwk(),
         }
 
     def rotate_secret(self, *, keep_old: bool) -> None:
@@ -79,6 +74,11 @@ class Keys:
         """As `/auth/v1/.well-known/jwks.json` gives it."""
         key = ECAlgorithm.to_jwk(self._signing_key.public_key(), as_dict=True)
         return {"keys": [{**key, "kid": self._key_id, "alg": "ES256", "use": "sig"}]}
+
+    def private_jwk(self) -> str:
+        """The key with which ES256 tokens are signed, as `supabase gen signing-key` writes one."""
+        key = ECAlgorithm.to_jwk(self._signing_key, as_dict=True)
+        return json.dumps({**key, "kid": self._key_id, "alg": "ES256", "use": "sig"})
 
     def jwks(self) -> str:
         """All keys that PostgREST shall accept, the shared secret included."""

@@ -15,6 +15,7 @@ from realtime import AsyncRealtimeClient
 from realtime.types import RealtimePostgresChangesListenEvent
 
 from ccm_orchestrator.devstack.faults import Cut, Delay, Silence, WrongAnswer
+from ccm_orchestrator.devstack.keys import Keys
 from ccm_orchestrator.devstack.problems import DevStackError
 from ccm_orchestrator.devstack.programs import Programs
 from ccm_orchestrator.devstack.stack import LocalSupabase
@@ -138,6 +139,13 @@ def test_a_new_secret_ends_tokens_of_the_old_one(own_supabase: LocalSupabase) ->
     own_supabase.rotate_jwt_secret()
     answers = [rest(own_supabase, bearer=old).status_code for old in (token, second, own_supabase.token())]
     assert answers == [401, 401, 200]
+
+
+def test_restored_keys_are_the_same(supabase: LocalSupabase) -> None:
+    restored = Keys.restored(supabase.keys.document())
+    assert restored.document() == supabase.keys.document()
+    answers = [rest(supabase, bearer=restored.token(algorithm=name)).status_code for name in ("HS256", "ES256")]
+    assert answers == [200, 200]
 
 
 # --- the database ---
