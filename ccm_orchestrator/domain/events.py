@@ -35,6 +35,8 @@ class EventKind(StrEnum):
     DAEMON_STARTED = "daemon.started"
     DAEMON_STOPPED = "daemon.stopped"
     DAEMON_INCIDENT = "daemon.incident"
+    SYSTEM_SILENT = "system.silent"
+    """Another machine was not heard of for five minutes: `data["system_id"]`, `data["silent_s"]`, `data["leased"]`."""
 
     TOOL_USE_START = "tool_use_start"
     TOOL_USE_COMPLETE = "tool_use_complete"

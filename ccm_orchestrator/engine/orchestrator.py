@@ -16,6 +16,7 @@ from ccm_orchestrator.engine.dispatcher import Dispatcher
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.live import LiveRun
+from ccm_orchestrator.engine.neighbours import Neighbours
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue
 from ccm_orchestrator.engine.roster import Roster
@@ -110,6 +111,7 @@ class Orchestrator:
             *(self._renew(leases) for leases in self._leases.values()),
             *(self._rescue(leases) for leases in self._leases.values()),
             *(courier.run() for courier in self._couriers),
+            *(Neighbours(self._parts, queue).run() for queue in self._parts.queues.remotes),
             *(dispatcher.run() for dispatcher in self._dispatchers),
         ]
         tasks: list[asyncio.Task[object]] = [asyncio.create_task(duty) for duty in duties]

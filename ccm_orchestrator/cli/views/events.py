@@ -47,7 +47,7 @@ def details(kind: str, data: Data) -> str:
 
 def _style(event: Mapping[str, Any]) -> str:
     kind = event["kind"]
-    if kind == "tool_use_error" or kind.startswith("daemon.incident"):
+    if kind in ("tool_use_error", "daemon.incident", "system.silent"):
         return "red"
     return STATUS_STYLE.get(kind.removeprefix("task."), "") if kind.startswith("task.") else ""
 

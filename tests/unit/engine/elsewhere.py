@@ -13,6 +13,7 @@ from ccm_orchestrator.errors import StoreError, StoreUnavailable
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.ports.outbox import Metric
+from ccm_orchestrator.ports.systems import SystemView
 from ccm_orchestrator.ports.tasks import ClaimRequest, FinishAnswer, LeaseAnswer, Release
 
 AWAY = StoreUnavailable("The network is down.")
@@ -106,6 +107,10 @@ class Elsewhere(MemoryTaskStore):
     async def drain(self, system_id: str, draining: bool = True) -> None:
         self._ask("drain")
         await super().drain(system_id, draining)
+
+    async def systems(self) -> Sequence[SystemView]:
+        self._ask("systems")
+        return await super().systems()
 
     async def report_events(self, events: Sequence[StoredEvent]) -> None:
         self._ask("report_events")
