@@ -24,7 +24,7 @@ from ccm_orchestrator.adapters.supabase.health import HealthRecorder
 from ccm_orchestrator.adapters.supabase.loop import StoreLoop
 from ccm_orchestrator.adapters.supabase.patience import LONGEST_DELAY_S, Pauses, backoff_s
 from ccm_orchestrator.adapters.supabase.translation import Exchange, not_the_api, translated
-from ccm_orchestrator.adapters.supabase.wire import inbound, outbound
+from ccm_orchestrator.adapters.supabase.wire import inbound, is_marked, outbound
 from ccm_orchestrator.errors import OrchestratorError, StoreError, StoreRefused, StoreUnavailable
 
 CONNECT_S = 5.0
@@ -185,7 +185,7 @@ class RestClient:
             return None
         if not exchange.is_json or not isinstance(reply.data, expect):
             raise not_the_api(exchange)
-        return inbound(reply.data)
+        return inbound(reply.data) if is_marked(exchange.body) else reply.data
 
     def _explained(self, error: StoreRefused) -> StoreRefused:
         """A token of somebody else that ran out is told by its own sentence."""

@@ -50,6 +50,7 @@ _MISSING_TABLE = frozenset({"PGRST205", "42P01", "42703", "3F000"})
 _NOT_STORABLE = frozenset({"22P05", "22021", "22003"})
 """A text that Postgres cannot hold, a number out of range."""
 _MIGRATE = "run `ccm-orchestrator db migrate`"
+_ASK_DOCTOR = "`ccm-orchestrator doctor` says which of them is wrong, and what to do"
 _TRANSIENT = frozenset({408, 425, 429})
 _PAUSED = 540
 _OVER_QUOTA = 402
@@ -67,6 +68,10 @@ class Exchange:
     @property
     def status(self) -> int | None:
         return None if self.response is None else self.response.status_code
+
+    @property
+    def body(self) -> bytes:
+        return b"" if self.response is None else self.response.content
 
     @property
     def retry_after_s(self) -> float | None:
@@ -212,9 +217,12 @@ def _refusal(error: APIError, exchange: Exchange, status: int, said: str) -> tup
             f"refuses to work, its plan's limit is reached {said}: look at the project's billing",
         )
     if status == 401:
-        return StoreRefused, f"does not accept the key or token of this system {said}"
+        return StoreRefused, f"does not accept the key or token of this system {said}: {_ASK_DOCTOR}"
     if status == 403 or code in ("22023", "42501"):
-        return StoreRefused, f"does not let this system call `{exchange.function}` {said}"
+        return (
+            StoreRefused,
+            f"does not let this system call `{exchange.function}` {said}: `ccm-orchestrator doctor` says what to do",
+        )
     if status in (404, 405, 406, 410):
         return StoreRefused, f"does not know `{exchange.function}`, status {status} {said}: mend `supabase.url`"
     return StoreError, f"refused the call of `{exchange.function}`, status {status} {said}"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccm_orchestrator.adapters.supabase.wire import inbound, outbound
+from ccm_orchestrator.adapters.supabase.wire import inbound, is_marked, outbound
 from ccm_orchestrator.domain.result import CommandRun, Outcome, Summary, TaskResult
 
 TEXTS = st.text(alphabet=st.one_of(st.sampled_from("\0\ufdd0␀a"), st.characters(exclude_categories=["Cs"])))
@@ -20,6 +20,17 @@ def test_every_text_comes_back_and_travels_without_nul(text: str) -> None:
     travelling = outbound(text)
     assert "\0" not in travelling
     assert inbound(travelling) == text
+
+
+@given(TEXTS, st.booleans())
+def test_a_reply_that_is_taken_as_it_is_holds_no_mark(text: str, escaped: bool) -> None:
+    travelling = [{"prompt": outbound(text)}]
+    body = json.dumps(travelling, ensure_ascii=escaped).encode()
+    assert is_marked(body) or inbound(travelling) == travelling
+
+
+def test_a_plain_reply_is_not_walked_through() -> None:
+    assert not is_marked('{"prompt": "Grüße, ␀\\n"}'.encode())
 
 
 def test_a_nul_is_visible_to_people_who_look_at_the_row() -> None:
