@@ -93,7 +93,8 @@ create table if not exists public.tasks (
         coalesce(array_ndims(tags), 1) = 1 and array_position(tags, null) is null),
     constraint "labels must be a plain list of texts" check (
         coalesce(array_ndims(labels), 1) = 1 and array_position(labels, null) is null),
-    constraint "each of labels must be 1 to 63 letters, digits, ., _ or -" check (ccm.are_labels(labels)),
+    constraint "each of labels must be 1 to 63 letters, digits, ., _ or -" check (
+        labels = '{}' or ccm.are_labels(labels)),
     constraint "a held task, and no other, has one of the known hold_reasons" check (
         case when status = 'held' then hold_reason is not null and hold_reason in
             ('approval', 'budget', 'usage_limit', 'attempts_exhausted', 'poison', 'untrusted_source', 'invalid',
