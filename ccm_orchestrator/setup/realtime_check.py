@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 
-from ccm_orchestrator.adapters.supabase.listening import Listening, Signals, ended_by
+from ccm_orchestrator.adapters.supabase.listening import UNPUBLISHED, Listening, Signals, ended_by
 
 READY_S = 8.0
 """Three is usual for a project that slept."""
@@ -52,7 +52,7 @@ async def _ended(signals: Signals) -> str:
 
 
 def _trouble(reason: str) -> RealtimeTrouble:
-    if "Realtime is enabled" in reason:
+    if reason == UNPUBLISHED:
         return RealtimeTrouble(
             "the table `tasks` is not in the publication `supabase_realtime`",
             f"Put what `ccm-orchestrator db sql {PUBLISHES}` prints into the dashboard's SQL editor and run it; "

@@ -26,6 +26,9 @@ from ccm_orchestrator.adapters.supabase.liveness import Ended, is_rate_limit
 _LIBRARY_HEARTBEAT_S = 86_400
 """It sends one at once and then, as far as we are concerned, none: it never looks whether they are answered."""
 _TOO_MANY_REQUESTS = 429
+UNPUBLISHED = "`tasks` is not in the publication `supabase_realtime`; `ccm-orchestrator doctor` says what to do"
+_UNPUBLISHED = "Please check Realtime is enabled"
+"""What the server says then, among much else."""
 
 
 @dataclass
@@ -187,4 +190,6 @@ def ended_by(error: BaseException) -> Ended:
     if not isinstance(payload, dict):
         return Ended(said)
     reason = str(payload.get("reason") or payload.get("message") or said)
+    if _UNPUBLISHED in reason:
+        return Ended(UNPUBLISHED)
     return Ended(reason, is_rate_limit(reason))

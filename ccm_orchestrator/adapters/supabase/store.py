@@ -101,6 +101,7 @@ class SupabaseStore:
         self._known = False
         """This machine was introduced since the start."""
         self._said = ""
+        self._warned = False
 
     def health(self) -> SupabaseHealth:
         return self.recorder.snapshot()
@@ -180,10 +181,19 @@ class SupabaseStore:
             log.info("supabase: connected to %s", self.url)
         self._said = problem
 
+    def _warn(self) -> None:
+        """Of what works, but not as it should; once until it is mended."""
+        warnings = self.health().warnings
+        if not self._warned:
+            for warning in warnings:
+                log.warning("supabase: %s", warning)
+        self._warned = bool(warnings)
+
     async def _introduce(self) -> None:
         state, known = await schema_state(self.client), self._options.migrations
         problem = problem_with_schema(state, known)
         self.recorder.schema(state.newest, known[-1] if known else None, problem)
+        self._warn()
         if problem is not None:
             raise problem
         self.client.bar(None)
