@@ -98,6 +98,7 @@ def build_limits(settings: Settings) -> Limits:
         lease_margin_s=min(10.0, settings.lease_s / 3),
         renew_interval_s=settings.renew_interval_s,
         takeover_grace_s=settings.takeover_grace_s,
+        rescue_interval_s=min(15.0, settings.takeover_grace_s / 4),
         poll_interval_s=settings.poll_interval_s,
         sweep_interval_s=settings.sweep_interval_s,
         interrupt_grace_s=settings.stop.interrupt_grace_s,

@@ -1,8 +1,8 @@
-"""Daemons that serve one Supabase project: what they are told, and what its tables say of it."""
+"""Daemons that serve one Supabase project: what they are told, what its tables say of it, and what must always hold."""
 
 from __future__ import annotations
 
-import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -10,7 +10,8 @@ import psycopg
 
 from ccm_orchestrator.demo.sandbox import Sandbox
 from ccm_orchestrator.devstack.stack import LocalSupabase
-from tests.acceptance.worlds import CONFIG, world
+from tests.acceptance.worlds import CONFIG, wait_for, world
+from tests.invariants import check_invariants
 
 HEAD = """
 lease_s = 6
@@ -18,14 +19,25 @@ renew_interval_s = 1
 takeover_grace_s = 8
 max_agents = 10
 """
-QUICK = """
+PROFILES = """
 [profiles.quick]
 driver = "generic"
 command = ["/bin/sh", "-c", "exit 0"]
 
 [profiles.lasting]
 driver = "generic"
-command = ["/bin/sh", "-c", "while [ ! -e {release} ]; do sleep 0.1; done"]
+command = ["/bin/sh", "-c", "while [ ! -e released ]; do sleep 0.1; done"]
+"""
+_STUCK = """
+select task_id, status from tasks t
+where (status in ('claimed', 'running', 'waiting', 'orphaned')
+       and not exists (select from task_leases l where l.task_id = t.task_id))
+   or (status = 'held' and hold_reason is null)
+"""
+_TWO_OUTCOMES = "select task_id from ccm.outcomes group by task_id having count(*) > 1"
+_STALE = """
+select o.task_id from ccm.outcomes o join tasks t using (task_id)
+where t.status in ('succeeded', 'failed', 'cancelled') and o.fence <> t.fence
 """
 
 
@@ -44,18 +56,21 @@ def machine(
     stack: LocalSupabase, system_id: str = "demo", url: str | None = None, head: str = HEAD, config: str = CONFIG
 ) -> Iterator[Sandbox]:
     """One machine with its own state directory and tmux, whose daemon is not started yet."""
-    release = f"/tmp/ccm-release-{uuid.uuid4().hex}"
-    profiles = QUICK.replace("{release}", release)
-    with world(f"{config}{profiles}{served(stack, url)}", head=head, system_id=system_id) as sandbox:
+    with world(f"{config}{PROFILES}{served(stack, url)}", head=head, system_id=system_id) as sandbox:
         sandbox.overrides.update(secrets(stack))
-        sandbox.release = release  # type: ignore[attr-defined]
         yield sandbox
 
 
 @contextmanager
-def machines(stack: LocalSupabase, names: Sequence[str], **options: str) -> Iterator[list[Sandbox]]:
+def machines(stack: LocalSupabase, *names: str, **options: str) -> Iterator[list[Sandbox]]:
     with ExitStack() as exits:
         yield [exits.enter_context(machine(stack, name, **options)) for name in names]
+
+
+def release(*sandboxes: Sandbox) -> None:
+    """Ends the agents of the profile `lasting`."""
+    for sandbox in sandboxes:
+        (sandbox.project / "released").touch()
 
 
 def insert(stack: LocalSupabase, count: int = 1, profile: str = "quick", **columns: object) -> list[str]:
@@ -63,15 +78,63 @@ def insert(stack: LocalSupabase, count: int = 1, profile: str = "quick", **colum
     values = {"project": "sample", "prompt": "Do it.", "profile": profile, **columns}
     names, marks = ", ".join(values), ", ".join(f"%({name})s" for name in values)
     statement = f"insert into tasks ({names}) select {marks} from generate_series(1, %(count)s) returning task_id"
-    return [row[0] for row in rows(stack, statement, **values, count=count)]
+    return [str(row[0]) for row in rows(stack, statement, **values, count=count)]
 
 
 def rows(stack: LocalSupabase, statement: str, **values: object) -> list[tuple[object, ...]]:
     """As the project's owner."""
     with psycopg.connect(stack.owner_url, autocommit=True) as connection:
-        cursor = connection.execute(statement, values)  # type: ignore[call-overload]
+        cursor = connection.execute(statement.encode(), values)
         return cursor.fetchall() if cursor.description else []
 
 
 def counts(stack: LocalSupabase) -> dict[str, int]:
     return {str(status): int(str(n)) for status, n in rows(stack, "select status, count(*) from tasks group by 1")}
+
+
+def status(stack: LocalSupabase, task_id: str) -> str:
+    return str(rows(stack, "select status from tasks where task_id = %(id)s", id=task_id)[0][0])
+
+
+def fence(stack: LocalSupabase, task_id: str) -> int:
+    return int(str(rows(stack, "select fence from tasks where task_id = %(id)s", id=task_id)[0][0]))
+
+
+def wait_status(stack: LocalSupabase, sandbox: Sandbox, task_id: str, *wanted: str, limit_s: float = 60) -> None:
+    wait_for(f"{wanted} of {task_id}", lambda: status(stack, task_id) in wanted, sandbox, limit_s)
+
+
+def wait_done(stack: LocalSupabase, sandbox: Sandbox, count: int, limit_s: float = 60) -> None:
+    """Until so many have succeeded, and all of them are told."""
+    wait_for(f"{count} successes", lambda: counts(stack).get("succeeded", 0) >= count, sandbox, limit_s)
+
+
+def state(sandbox: Sandbox) -> str:
+    """What the daemon says of its connection."""
+    with sandbox.api() as api:
+        return str(api.get("/health/supabase").json()["state"])
+
+
+def wait_state(sandbox: Sandbox, *wanted: str, limit_s: float = 60) -> None:
+    wait_for(f"state {wanted}", lambda: state(sandbox) in wanted, sandbox, limit_s)
+
+
+def runs_of(sandboxes: Sequence[Sandbox]) -> Counter[str]:
+    """How many agents were ever started, by task id, on all machines: launchers that wrote a `run.json`."""
+    found: Counter[str] = Counter()
+    for sandbox in sandboxes:
+        for run_id, task_id in sandbox.query("SELECT run_id, task_id FROM runs"):
+            found[str(task_id)] += (sandbox.state / "runs" / str(run_id) / "run.json").exists()
+    return found
+
+
+def check_shared(stack: LocalSupabase, *sandboxes: Sandbox) -> None:
+    """The invariants, on the database and on every machine. Raises: AssertionError naming the broken one."""
+    assert rows(stack, _TWO_OUTCOMES) == [], "two outcomes of one task"
+    assert rows(stack, _STALE) == [], "an outcome of a superseded claim"
+    assert rows(stack, _STUCK) == [], "tasks without owner, timer or reason"
+    claims: Counter[tuple[object, ...]] = Counter()
+    for sandbox in sandboxes:
+        check_invariants(sandbox)
+        claims.update(sandbox.query("SELECT task_id, fence FROM runs"))
+    assert [key for key, count in claims.items() if count > 1] == [], "two runs of one claim"
