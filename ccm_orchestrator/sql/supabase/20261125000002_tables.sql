@@ -212,7 +212,7 @@ begin
 end $$;
 revoke all on function ccm.mark_open from public;
 
-create or replace trigger tasks_open before insert or update on public.tasks
+create or replace trigger tasks_open before insert or update of system_id, open on public.tasks
     for each row execute function ccm.mark_open();
 
 create or replace view public.silent_systems with (security_invoker = true) as
