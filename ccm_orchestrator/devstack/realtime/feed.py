@@ -53,14 +53,16 @@ class DatabaseFeed:
         self._polling = asyncio.create_task(self._poll_forever(everybody), name="realtime-feed")
 
     async def stop(self) -> None:
-        if self._polling is not None:
-            self._polling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._polling
-        self._polling = None
-        self._subscribed.clear()
-        self._delivery.stop()
-        await self._close()
+        polling, self._polling = self._polling, None
+        try:
+            if polling is not None:
+                polling.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await polling
+        finally:
+            self._subscribed.clear()
+            self._delivery.stop()
+            await self._close()
 
     async def subscribe(self, channel: Channel) -> None:
         answer = asyncio.get_running_loop().create_future()
@@ -112,19 +114,23 @@ class DatabaseFeed:
                 self._begin_anew(list(self._subscribed))
 
     async def _answer_requests(self, publication: Publication) -> None:
-        requests, self._requests = self._requests, []
-        for request in requests:
-            if request.answer.cancelled():
-                continue
+        while self._requests:
+            request = self._requests[0]  # it stays in the list, so that it is answered if the database goes away now
+            refusal: Exception | None = None
             try:
-                await self._subscribe(request.channel, publication)
-                request.answer.set_result(None)
+                if not request.answer.done():
+                    await self._subscribe(request, publication)
             except (SubscriptionRefused, MalformedBinding) as error:
-                request.answer.set_exception(error)
+                refusal = error
+            self._requests.remove(request)
+            _answer(request.answer, refusal)
 
-    async def _subscribe(self, channel: Channel, publication: Publication) -> None:
+    async def _subscribe(self, request: _Request, publication: Publication) -> None:
+        channel = request.channel
         claims = channel.claims
         subscriptions = [await self._judge.subscribe(b, claims.role, publication) for b in channel.bindings]
+        if request.answer.done():  # the channel has gone away meanwhile
+            return
         channel.subscriptions, channel.heard_as = tuple(subscriptions), claims
         self._subscribed.add(channel)
         channel.send(frames.system(channel.topic, "ok", "Subscribed to PostgreSQL"))
@@ -174,7 +180,15 @@ class DatabaseFeed:
         self.is_open = False
         requests, self._requests = self._requests, []
         for request in requests:
-            if not request.answer.done():
-                request.answer.set_exception(psycopg.OperationalError("the database is away"))
+            _answer(request.answer, psycopg.OperationalError("the database is away"))
         await self._source.close()
         await self._judge.close()
+
+
+def _answer(answer: asyncio.Future[None], refusal: Exception | None) -> None:
+    if answer.done():  # by a channel that has gone away
+        return
+    if refusal is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(refusal)
