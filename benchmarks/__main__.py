@@ -9,7 +9,18 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from benchmarks import adoption, hook_cost, idle, ingest, row_to_agent, spawn, state_latency, supabase_claims, watching
+from benchmarks import (
+    adoption,
+    hook_cost,
+    idle,
+    ingest,
+    row_to_agent,
+    spawn,
+    state_latency,
+    supabase_claims,
+    supabase_latency,
+    watching,
+)
 from benchmarks.harness import Report, keep, table
 
 MEASUREMENTS: Mapping[str, Callable[[int | None], Awaitable[Sequence[Report]]]] = {
@@ -22,6 +33,7 @@ MEASUREMENTS: Mapping[str, Callable[[int | None], Awaitable[Sequence[Report]]]] 
     "adoption": adoption.measure,
     "idle": idle.measure,
     "supabase_claims": supabase_claims.measure,
+    "supabase_latency": supabase_latency.measure,
 }
 """Each takes the number of rounds; None: as many as it needs."""
 

@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -49,7 +49,9 @@ exec sleep 3600
 class Fleet:
     """Get one from `fleet`."""
 
-    def __init__(self, directory: Path, max_agents: int) -> None:
+    def __init__(
+        self, directory: Path, max_agents: int, config: str = "", environment: Mapping[str, str] | None = None
+    ) -> None:
         self._running, self._release = directory / "running", directory / "release"
         for pipe in (self._running, self._release):
             os.mkfifo(pipe)
@@ -60,7 +62,8 @@ class Fleet:
         claude.chmod(0o700)
         profiles = PROFILES.format(running=self._running, waits=self.waits)
         head = f"max_agents = {max_agents}\nqueue_limit = 1000\n"
-        self.sandbox = Sandbox(directory / "world", claude, "http://127.0.0.1:9", profiles, head)
+        self.sandbox = Sandbox(directory / "world", claude, "http://127.0.0.1:9", profiles + config, head)
+        self.sandbox.overrides.update(environment or {})
 
     @contextlib.contextmanager
     def living(self) -> Iterator[None]:
@@ -200,11 +203,13 @@ class Fleet:
 
 
 @contextlib.asynccontextmanager
-async def fleet(max_agents: int) -> AsyncIterator[Fleet]:
-    """With a running daemon; everything is ended on the way out."""
+async def fleet(
+    max_agents: int, config: str = "", environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Fleet]:
+    """With a running daemon, whose configuration has `config`, too; everything is ended on the way out."""
     directory = Path(tempfile.mkdtemp(prefix="ccm-bench-"))
     try:
-        one = Fleet(directory, max_agents)
+        one = Fleet(directory, max_agents, config, environment)
         with one.living():
             yield one
     finally:

@@ -16,11 +16,11 @@ from benchmarks.harness import WARM_UP_ROUNDS, Goal, Report, Sampler, Samples, U
 from benchmarks.supabase_world import BOOT, LEASE_S, SYSTEM, Queue, queue, supabase
 from ccm_orchestrator.ports.tasks import ClaimRequest
 
-ROUNDS = 8
+ROUNDS = 5
 QUEUED = 10_000
 CLAIMERS = (1, 4, 16)
 BATCH = 10
-CALLS = 96
+CALLS = 64
 """Of one sample, by all claimers together."""
 LEAST_SHARE = 0.6
 FLOOR = "GET one task id"

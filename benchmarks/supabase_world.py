@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import httpx
 import psycopg
 
+from benchmarks.fleet import Fleet
 from benchmarks.harness import CHECKOUT
 from ccm_orchestrator.adapters.supabase.client import RestClient
 from ccm_orchestrator.adapters.supabase.credentials import Credentials
@@ -48,6 +49,22 @@ def supabase() -> Iterator[LocalSupabase]:
         with LocalSupabase(programs, directory) as stack:
             stack.migrate()
             yield stack
+
+
+def served(stack: LocalSupabase) -> str:
+    """The table of a daemon's configuration; the secrets come by the environment."""
+    return f'\n[supabase]\nurl = "{stack.url}"\n'
+
+
+def secrets(stack: LocalSupabase) -> Mapping[str, str]:
+    """A publishable key, and the shared secret with which the daemon signs its own tokens."""
+    return {"CCM_SUPABASE__KEY": stack.publishable_key, "CCM_SUPABASE__JWT_SECRET": stack.jwt_secret}
+
+
+async def reaches(world: Fleet, state: str) -> None:
+    """Returns when the daemon says so of its connection. Raises: TimeoutError."""
+    with world.sandbox.api() as client:
+        await world.until(lambda: client.get("/health/supabase").json()["state"] == state)
 
 
 class Direct(RestClient):
