@@ -82,8 +82,10 @@ begin
             'Task %s would wait for itself, by way of %s.', ccm.quoted(p_new.task_id), array_to_string(p_new.after, ', ')),
             jsonb_build_object('task_id', p_new.task_id));
     end if;
-    select count(*) into v_queued from public.tasks where status = 'queued';
+    select count(*) into v_queued
+    from (select from public.tasks where status = 'queued' limit greatest(p_queue_limit, 0)) as no_more_than_that;
     if v_queued >= p_queue_limit then
+        select count(*) into v_queued from public.tasks where status = 'queued';
         perform ccm.refuse('QueueFull', 429, format(
             'The queue is full (%s tasks wait, the limit is %s): wait for tasks to finish, '
             'or raise `queue_limit` in the configuration.', v_queued, p_queue_limit),
