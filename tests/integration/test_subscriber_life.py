@@ -94,6 +94,7 @@ async def test_it_stops_at_once_whatever_it_is_doing(
         "half open": lambda: owner.live,
         "backing off": lambda: owner.state.status == "backing_off",
     }
+    before = open_files()
     await owner.subscriber.start()
     if phase in awaited:
         await eventually(awaited[phase])
@@ -102,6 +103,7 @@ async def test_it_stops_at_once_whatever_it_is_doing(
     began = time.monotonic()
     await asyncio.gather(stop_in_time(owner), stop_in_time(owner))
     assert time.monotonic() - began < (2.5 if phase in ("half open", "joining") else 1.0)
+    await eventually(lambda: open_files() <= before + server.sockets, 5.0)
 
 
 @pytest.fixture
@@ -178,6 +180,26 @@ async def test_without_a_token_it_tries_again(owner: Owner, tasks: Tasks) -> Non
     owner.next_token = good
     await owner.until_live(2)
     await owner.hears(tasks)
+
+
+class Stubborn(Owner):
+    """Has no token yet, and makes an error of its own of being cancelled."""
+
+    async def _token(self) -> str | None:
+        self.tokens_asked += 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            raise RuntimeError("interrupted") from error
+        return None
+
+
+async def test_a_stop_is_one_whatever_comes_of_it_on_the_way(no_loose_ends: None) -> None:
+    owner = Stubborn("http://127.0.0.1:1")
+    await owner.subscriber.start()
+    await eventually(lambda: owner.tokens_asked == 1)
+    await stop_in_time(owner)
+    assert [str(state) for state in owner.states] == ["connecting", "stopped"]
 
 
 async def test_what_its_owner_raises_does_not_touch_it(owner: Owner, tasks: Tasks) -> None:
