@@ -12,7 +12,13 @@ pytest_plugins = [
     "tests.launching",
 ]
 
-REAL_PARTS = ("tests/acceptance/", "tests/integration/")
+REAL_PARTS = (
+    "tests/acceptance/",
+    "tests/integration/",
+    "tests/conformance/",
+    "tests/unit/supabase/",
+    "tests/unit/setup/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -26,18 +27,19 @@ from tests.acceptance.supabase_worlds import (
 )
 from tests.acceptance.worlds import wait_for
 
-MANY = 1000
+MANY = int(os.environ.get("CCM_TEST_TASKS", "300"))
+"""1000 take some minutes on two busy cores."""
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_a_thousand_tasks_of_two_machines_run_once_each(supabase: LocalSupabase) -> None:
+@pytest.mark.timeout(600)
+def test_hundreds_of_tasks_of_two_machines_run_once_each(supabase: LocalSupabase) -> None:
     insert(supabase, MANY)
     with machines(supabase, "left", "right") as both:
         started = time.monotonic()
         for each in both:
             each.start_daemon()
-        wait_done(supabase, both[0], MANY, limit_s=300)
+        wait_done(supabase, both[0], MANY, limit_s=500)
         print(f"{MANY} tasks on two machines: {time.monotonic() - started:.0f} s")
         runs = runs_of(both)
         assert set(runs.values()) == {1} and len(runs) == MANY
