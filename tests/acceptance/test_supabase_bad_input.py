@@ -1,7 +1,7 @@
 """A Supabase project that is set up wrongly, and rows that cannot be carried out.
 
-One clear sentence in the log, in `/health/supabase` or on the row; claims stop where they must, and everything else goes
-on. What the doctor says of the same, tests/unit/setup/test_supabase_checks.py shows.
+One clear sentence in the log, in `/health/supabase` or on the row; claims stop where they must, and everything else
+goes on. What the doctor says of the same, tests/unit/setup/test_supabase_checks.py shows.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from typing import Any
 
 import pytest
 
-from ccm_orchestrator.adapters.supabase.migrations import shipped_migrations
+from ccm_orchestrator.adapters.supabase.migrations import script, shipped_migrations
 from ccm_orchestrator.demo.sandbox import Sandbox
 from ccm_orchestrator.devstack.stack import LocalSupabase
 from tests.acceptance.supabase_worlds import insert, machine, rows, secrets
 from tests.acceptance.worlds import wait_for, wait_status
 from tests.invariants import check_invariants
+from tests.supabase_http import sql
 
 pytestmark = [pytest.mark.tmux, pytest.mark.slow]
 
-Change = Callable[[LocalSupabase], object]
+MENDED_S = 150
+"""After which the daemon has looked again whether a person mended something: it does so every minute."""
 
 
 # --- looking ---
@@ -49,9 +51,9 @@ def on_row(stack: LocalSupabase, task_id: str) -> tuple[object, ...]:
     return rows(stack, "select status, hold_reason, hold_detail from tasks where task_id = %(id)s", id=task_id)[0]
 
 
-def wait_row(stack: LocalSupabase, sandbox: Sandbox, task_id: str, wanted: str) -> str:
+def wait_row(stack: LocalSupabase, sandbox: Sandbox, task_id: str, wanted: str, limit_s: float = 60) -> str:
     """Until the row has this status; the sentence on it."""
-    wait_for(f"{wanted} of row {task_id}", lambda: on_row(stack, task_id)[0] == wanted, sandbox)
+    wait_for(f"{wanted} of row {task_id}", lambda: on_row(stack, task_id)[0] == wanted, sandbox, limit_s)
     return str(on_row(stack, task_id)[2])
 
 
@@ -175,6 +177,7 @@ def nothing_of_ours(stack: LocalSupabase) -> None:
     stack.reload_schema()
 
 
+@pytest.mark.timeout(300)
 def test_a_database_that_was_not_migrated_is_served_as_soon_as_it_is(own_supabase: LocalSupabase) -> None:
     (task_id,) = insert(own_supabase)
     nothing_of_ours(own_supabase)
@@ -184,7 +187,7 @@ def test_a_database_that_was_not_migrated_is_served_as_soon_as_it_is(own_supabas
         is_in_trouble(sandbox, "refused", words)
         says_it_once(sandbox, words)
         own_supabase.migrate()
-        wait_row(own_supabase, sandbox, task_id, "succeeded")
+        wait_row(own_supabase, sandbox, task_id, "succeeded", MENDED_S)
         wait_for("a live connection", lambda: health(sandbox)["state"] == "live", sandbox)
 
 
@@ -198,6 +201,7 @@ def test_a_migration_is_missing(own_supabase: LocalSupabase) -> None:
         says_it_once(sandbox, words)
 
 
+@pytest.mark.timeout(300)
 def test_a_function_that_goes_missing_stops_claims_until_it_is_back(own_supabase: LocalSupabase) -> None:
     with machine(own_supabase) as sandbox:
         sandbox.start_daemon()
@@ -205,10 +209,11 @@ def test_a_function_that_goes_missing_stops_claims_until_it_is_back(own_supabase
         rows(own_supabase, "drop function claim_tasks")
         own_supabase.reload_schema()
         (task_id,) = insert(own_supabase)
-        wait_said(sandbox, "has no function `claim_tasks` as this version calls it")
-        local_work_goes_on(sandbox)
-        own_supabase.migrate()
-        wait_row(own_supabase, sandbox, task_id, "succeeded")
+        words = "has no function `claim_tasks` as this version calls it"
+        is_in_trouble(sandbox, "refused", words)
+        says_it_once(sandbox, words)
+        sql(own_supabase, script([*shipped_migrations()]))  # as the doctor says; nothing of it is pending
+        wait_row(own_supabase, sandbox, task_id, "succeeded", MENDED_S)
 
 
 def test_the_table_is_not_in_the_publication(own_supabase: LocalSupabase) -> None:
@@ -282,7 +287,7 @@ def test_rows_that_cannot_be_carried_out_are_held_with_one_sentence(supabase: Lo
             insert(supabase, prompt="x" * 4_000_001)[0]: "The prompt is over 4000000 bytes: put the material in a file",
             insert(supabase, prompt=" \n")[0]: "The prompt is empty: say what the agent should do.",
             insert(supabase, after=["nosuchtask"])[0]: "It waits for task 'nosuchtask', which does not exist",
-            insert(supabase, profile="ghost")[0]: "The profile 'ghost' is not configured",
+            insert(supabase, profile="ghost")[0]: "The profile `ghost` is not configured",
         }
         for task_id, words in bad.items():
             assert words in wait_row(supabase, sandbox, task_id, "held"), on_row(supabase, task_id)
