@@ -216,8 +216,25 @@ begin
     end if;
 end $$;
 
+-- What the system may be given now. Without SET, so that each query that reads from it makes its own plan of it.
+create or replace function ccm.claimable(p_project text, p_system_id text, p_labels text[], p_now timestamptz)
+returns setof public.tasks
+language sql stable as $$
+    select t.* from public.tasks t
+    where t.project = p_project and t.status = 'queued'
+        and (t.run_after is null or t.run_after <= p_now)
+        and (t.open or t.system_id = p_system_id)
+        and t.labels <@ p_labels
+        and ccm.is_workable(t.project, t.prompt)
+        and (t.after = '{}' or not exists (
+            select from unnest(t.after) as wanted (task_id)
+            left join public.tasks awaited on awaited.task_id = wanted.task_id
+            where awaited.status is distinct from 'succeeded'))
+$$;
+
 -- Up to `p_count` tasks, locked, in the order of domain/queueing.py: by priority, then the project with fewest leased
--- tasks (each one chosen counts), then age. Of each project no more rows are looked at than may be wanted.
+-- tasks (each one chosen counts), then age. Of each project no more rows are looked at than may be wanted, and of more
+-- projects than may be wanted only those whose first rows come first: no row of another one can be among the chosen.
 create or replace function ccm.choose_tasks(p_system_id text, p_labels text[], p_count integer) returns text[]
 language plpgsql set search_path = ''
 -- Few rows by the index is right however many tasks wait, and however little the planner knows of them.
@@ -226,32 +243,33 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_now timestamptz := ccm.now();
+    v_projects bigint := (select count(*) from public.projects where system_id = p_system_id);
     v_width integer := p_count + 5;
     v_chosen text[];
     v_seen integer;
 begin
     loop
-        with likely as materialized (
-            select q.task_id, q.priority, q.seq,
-                leased.n + row_number() over (partition by p.name order by q.priority desc, q.seq) as load
+        with wanted as (
+            select p.name, leased.n as leased
             from public.projects p
             cross join lateral (
                 select count(*) as n from public.tasks t
                 where t.project = p.name and t.status in ('claimed', 'running', 'waiting', 'orphaned')
             ) as leased
+            left join lateral (
+                select t.priority, t.seq from ccm.claimable(p.name, p_system_id, p_labels, v_now) as t
+                where v_projects > v_width order by t.priority desc, t.seq limit 1
+            ) as first on true
+            where p.system_id = p_system_id and (v_projects <= v_width or first.seq is not null)
+            order by first.priority desc, leased.n, first.seq limit v_width
+        ), likely as materialized (
+            select q.task_id, q.priority, q.seq,
+                wanted.leased + row_number() over (partition by wanted.name order by q.priority desc, q.seq) as load
+            from wanted
             cross join lateral (
-                select t.task_id, t.priority, t.seq from public.tasks t
-                where t.project = p.name and t.status = 'queued' and ccm.is_workable(t.project, t.prompt)
-                    and (t.open or t.system_id = p_system_id)
-                    and t.labels <@ p_labels
-                    and (t.run_after is null or t.run_after <= v_now)
-                    and (t.after = '{}' or not exists (
-                        select from unnest(t.after) as wanted (task_id)
-                        left join public.tasks awaited on awaited.task_id = wanted.task_id
-                        where awaited.status is distinct from 'succeeded'))
+                select t.task_id, t.priority, t.seq from ccm.claimable(wanted.name, p_system_id, p_labels, v_now) as t
                 order by t.priority desc, t.seq limit v_width
             ) as q
-            where p.system_id = p_system_id
             order by q.priority desc, load, q.seq limit v_width
         ), chosen as (
             select t.task_id, likely.priority, likely.load, likely.seq
