@@ -135,12 +135,12 @@ class RestClient:
             if isinstance(error, StoreError):
                 self._pauses.refused(function, error)
             if ONE_TASK in params and getattr(error, "status", None) == FORBIDDEN:
-                self._recorder.answered()  # that task is another's; nothing is wrong with this system
+                self._recorder.answered(function)  # that task is another's; nothing is wrong with this system
             else:
-                self._recorder.failed(error)
+                self._recorder.failed(error, function)
             raise
         self._pauses.answered(function)
-        self._recorder.answered()
+        self._recorder.answered(function)
         return answer
 
     async def _insist(self, function: str, params: Mapping[str, object], expect: type) -> Any:

@@ -76,6 +76,8 @@ class HealthRecorder:
         self._lock = threading.Lock()
         self._live = False
         self._failure: StoreError | None = None
+        self._missing: dict[str, StoreError] = {}
+        """By the function that is not there, though others answer."""
         self._schema_problem: StoreError | None = None
         self._health = SupabaseHealth(since=now())
 
@@ -83,19 +85,23 @@ class HealthRecorder:
         with self._lock:
             return self._health
 
-    def answered(self) -> None:
+    def answered(self, function: str = "") -> None:
         """A call came back."""
         with self._lock:
             self._failure = None
+            self._missing.pop(function, None)
             self._change(last_answer_at=self._now())
 
-    def failed(self, error: OrchestratorError) -> None:
+    def failed(self, error: OrchestratorError, function: str = "") -> None:
         """A call failed, which may mean that it was answered with a refusal of what it asked."""
         if not isinstance(error, StoreUnavailable | StoreRefused | SchemaTooOld | SchemaTooNew):
-            self.answered()
+            self.answered(function)
             return
         with self._lock:
-            self._failure = error
+            if isinstance(error, SchemaTooOld) and function:
+                self._missing[function] = error
+            else:
+                self._failure = error
             self._change()
 
     def swept(self) -> None:
@@ -111,6 +117,7 @@ class HealthRecorder:
         """`problem`: why this version cannot work with it, which no other answer makes good."""
         with self._lock:
             self._schema_problem = problem
+            self._missing.clear()  # who misses one will say so again
             self._change(schema_newest=newest, schema_expected=expected)
 
     def clock_skew(self, skew_s: float) -> None:
@@ -118,7 +125,7 @@ class HealthRecorder:
             self._change(clock_skew_s=skew_s)
 
     def _change(self, **facts: object) -> None:
-        failure = self._failure or self._schema_problem
+        failure = self._failure or next(iter(self._missing.values()), None) or self._schema_problem
         changed = replace(self._health, last_error=failure.message if failure else "", **facts)  # type: ignore[arg-type]
         state = _state(changed, failure, self._live)
         if state is not changed.state:

@@ -204,7 +204,10 @@ def _meaning(error: APIError, exchange: Exchange, status: int) -> tuple[type[Orc
 def _refusal(error: APIError, exchange: Exchange, status: int, said: str) -> tuple[type[OrchestratorError], str]:
     code = error.code or ""
     if code in _MISSING_FUNCTION:
-        return SchemaTooOld, f"has no function `{exchange.function}` as this version calls it: {_MIGRATE}"
+        return SchemaTooOld, (
+            f"has no function `{exchange.function}` as this version calls it: {_MIGRATE}; if it finds nothing to do, "
+            "`ccm-orchestrator doctor`"
+        )
     if code in _MISSING_TABLE:
         return SchemaTooOld, f"lacks something that this version needs {said}: {_MIGRATE}"
     if code in _NOT_STORABLE:

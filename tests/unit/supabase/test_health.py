@@ -107,3 +107,17 @@ def test_a_schema_of_another_version_is_not_made_good_by_answers() -> None:
     assert (health.state, health.last_error) == (StoreState.REFUSED, "It lacks 0002.")
     told.recorder.schema("0002", "0002", None)
     assert told.state() is StoreState.DEGRADED
+
+
+def test_a_function_that_is_missing_is_not_made_good_by_answers_of_others() -> None:
+    told = Told()
+    missing = SchemaTooOld("There is no claim_tasks.")
+    told.recorder.failed(missing, "claim_tasks")
+    told.recorder.answered("renew_leases")
+    health = told.recorder.snapshot()
+    assert (health.state, health.last_error) == (StoreState.REFUSED, missing.message)
+    told.recorder.answered("claim_tasks")
+    assert told.state() is StoreState.DEGRADED
+    told.recorder.failed(missing, "claim_tasks")
+    told.recorder.schema("0002", "0002", None)
+    assert told.state() is StoreState.DEGRADED, "nobody may ever call it again"
