@@ -260,6 +260,14 @@ async def test_what_was_done_to_a_table_before_it_was_published_is_not_told(wire
     assert [change["record"] for change in wire.changes("realtime:late")] == [{"id": 2}]
 
 
+async def test_what_is_no_change_of_a_row_is_passed_over(wire: Wire, tasks: Tasks) -> None:
+    await wire.listen(TOPIC, EVERYTHING, access_token=token(system_id=A))
+    await tasks.run("select pg_logical_emit_message(true, 'somebody', 'was here')")
+    await tasks.run("create table emptied (id int primary key); alter publication supabase_realtime add table emptied")
+    await tasks.run("truncate emptied; drop table emptied")
+    assert await heard(wire, tasks) == []
+
+
 async def test_a_publication_of_inserts_tells_of_inserts(wire: Wire, tasks: Tasks) -> None:
     await tasks.run("alter publication supabase_realtime set (publish = 'insert')")
     try:

@@ -76,7 +76,8 @@ class ChangeSource:
         """What was committed since the last call: whole transactions, until `BATCH` changes. Raises: psycopg.Error."""
         parameters = [self._slot, BATCH, ",".join(publication.actions) or "insert", publication.tables_for_wal2json]
         cursor = await self._open_connection().execute(_CHANGES, parameters)
-        return [read_change(row[0]) async for row in cursor]
+        changes = [read_change(row[0]) async for row in cursor]
+        return [change for change in changes if change is not None]
 
     def _open_connection(self) -> psycopg.AsyncConnection:
         if self._connection is None:

@@ -31,8 +31,11 @@ class Change:
         return self.old if self.event == "DELETE" else self.new
 
 
-def read_change(text: str) -> Change:
+def read_change(text: str) -> Change | None:
+    """None: it is something else, such as a message that somebody put into the log."""
     wal = json.loads(text, parse_float=str, parse_int=str)  # numbers stay what they are, however long
+    if wal["action"] not in EVENTS:
+        return None
     return Change(
         text,
         EVENTS[wal["action"]],
