@@ -136,7 +136,7 @@ def _unasked(error: StoreError, visit: _Visit) -> Iterator[Check]:
 def _prove_again(visit: _Visit) -> str:
     return (
         f"Its proof is {visit.credentials.proof}: take a key, secret or token that the project knows today, "
-        f'for the system `{visit.system_id}` ({GUIDE}, "Who this machine is").'
+        f'for the system `{visit.system_id}` ({GUIDE}, "Which proof of identity").'
     )
 
 
@@ -148,7 +148,7 @@ def _key(visit: _Visit) -> Check:
     if kind not in (KeyKind.SECRET, KeyKind.SERVICE):
         return _ok("key", f"accepted, {kind}")
     why = "It opens the whole project, every table of it: whoever reads it on this machine has all of that."
-    fix = f'Use the publishable key and a proof of this machine\'s own ({GUIDE}, "Who this machine is").'
+    fix = f'Use the publishable key and a proof of this machine\'s own ({GUIDE}, "Which proof of identity").'
     return _warned("key", f"accepted, {kind}", why, fix)
 
 
