@@ -19,6 +19,8 @@ from benchmarks import (
     state_latency,
     supabase_claims,
     supabase_latency,
+    supabase_renew,
+    supabase_weight,
     watching,
 )
 from benchmarks.harness import Report, keep, table
@@ -34,6 +36,8 @@ MEASUREMENTS: Mapping[str, Callable[[int | None], Awaitable[Sequence[Report]]]] 
     "idle": idle.measure,
     "supabase_claims": supabase_claims.measure,
     "supabase_latency": supabase_latency.measure,
+    "supabase_renew": supabase_renew.measure,
+    "supabase_weight": supabase_weight.measure,
 }
 """Each takes the number of rounds; None: as many as it needs."""
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from benchmarks.fleet import cpu_percent, fleet
 from benchmarks.harness import Goal, Report, Samples, Unit
 
@@ -14,16 +16,21 @@ STRETCH_S = 5.0
 PSS = re.compile(r"^Pss:\s+(\d+) kB$", re.MULTILINE)
 
 
+def megabytes(process: psutil.Process) -> tuple[float, float]:
+    """Resident, and its proportional share of what it has in common with others."""
+    resident = process.memory_info().rss / 1e6
+    share = PSS.search(Path(f"/proc/{process.pid}/smaps_rollup").read_text())
+    return resident, int(share[1]) * 1024 / 1e6 if share else resident
+
+
 async def measure(rounds: int | None) -> Sequence[Report]:
     async with fleet(max_agents=10) as world:
         daemon, server = world.daemon, await world.server()
         await cpu_percent(STRETCH_S)
         cpu = [(await cpu_percent(STRETCH_S, daemon)) for _ in range(rounds or ROUNDS)]
         server_cpu = [await cpu_percent(STRETCH_S, server)]
-        pss = PSS.search(Path(f"/proc/{daemon.pid}/smaps_rollup").read_text())
         children = daemon.children(recursive=True)
-        rss_mb = daemon.memory_info().rss / 1e6
-        pss_mb = int(pss[1]) * 1024 / 1e6 if pss else rss_mb
+        rss_mb, pss_mb = megabytes(daemon)
         notes = [f"{daemon.num_threads()} threads; processes beside it: {[child.name() for child in children]}"]
     samples = {"daemon": Samples(tuple(cpu)), "tmux server": Samples(tuple(server_cpu))}
     goal = Goal("of a core", samples["daemon"].median, 0.5)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-import httpx
 from postgrest import AsyncPostgrestClient
 
 from benchmarks.harness import WARM_UP_ROUNDS, Goal, Report, Sampler, Samples, Unit, take_turns
-from benchmarks.supabase_world import BOOT, LEASE_S, SYSTEM, Queue, queue, supabase
+from benchmarks.supabase_world import BOOT, LEASE_S, SYSTEM, Queue, bare_client, queue, supabase
 from ccm_orchestrator.ports.tasks import ClaimRequest
 
 ROUNDS = 5
@@ -50,26 +48,22 @@ class Claims:
 
 async def measure(rounds: int | None) -> Sequence[Report]:
     with supabase() as stack:
-        async with queue(stack) as world, _floor(world) as look:
-            calls = {FLOOR: look, "claim of 1": Claims(world).of(1), f"claim of {BATCH}": Claims(world).of(BATCH)}
+        async with queue(stack) as world, bare_client(world.client) as bare:
+            claims = Claims(world)
+            calls = {FLOOR: _look(bare), "claim of 1": claims.of(1), f"claim of {BATCH}": claims.of(BATCH)}
             return [
                 report for claimers in CLAIMERS for report in await _at_once(world, calls, claimers, rounds or ROUNDS)
             ]
 
 
-@contextlib.asynccontextmanager
-async def _floor(world: Queue) -> AsyncIterator[Call]:
-    """With a token and row level security, by the same library, and nothing around it."""
-    limits = httpx.Limits(max_connections=16, max_keepalive_connections=16)
-    headers = {"Authorization": f"Bearer {world.client.token}"}
-    async with httpx.AsyncClient(limits=limits, timeout=10, trust_env=False) as http:
-        client = AsyncPostgrestClient(world.client.url, headers=headers, http_client=http)
+def _look(client: AsyncPostgrestClient) -> Call:
+    """With a token and row level security."""
 
-        async def look() -> None:
-            reply = await client.from_("tasks").select("task_id").limit(1).execute()
-            assert len(reply.data) == 1
+    async def look() -> None:
+        reply = await client.from_("tasks").select("task_id").limit(1).execute()
+        assert len(reply.data) == 1
 
-        yield look
+    return look
 
 
 async def _at_once(world: Queue, calls: Mapping[str, Call], claimers: int, rounds: int) -> Sequence[Report]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import psycopg
+from postgrest import AsyncPostgrestClient
 
 from benchmarks.fleet import Fleet
 from benchmarks.harness import CHECKOUT
@@ -95,6 +96,15 @@ class Direct(RestClient):
         if path not in self._places:
             self._places[path] = request.url.copy_with(path=path.removeprefix(_PREFIX))
         request.url = self._places[path]
+
+
+@contextlib.asynccontextmanager
+async def bare_client(client: Direct) -> AsyncIterator[AsyncPostgrestClient]:
+    """The same library and the same token, and nothing around it."""
+    limits = httpx.Limits(max_connections=16, max_keepalive_connections=16)
+    headers = {"Authorization": f"Bearer {client.token}"}
+    async with httpx.AsyncClient(limits=limits, timeout=10, trust_env=False) as http:
+        yield AsyncPostgrestClient(client.url, headers=headers, http_client=http)
 
 
 class Queue:
