@@ -47,6 +47,8 @@ class Observer:
         self._waits_since = view.since if view.state is AgentState.WAITING else live.parts.clock.now()
         self._intents_due = True
         self._requests_open = False
+        self._unattended = False
+        """The agent was started and its launcher does not live: nothing will report its end."""
         self._messages_wait = False
 
     async def observe(self) -> Ending:
@@ -73,7 +75,8 @@ class Observer:
 
     @property
     def _doubtful(self) -> bool:
-        return self._live.tracker.view.state in UNSETTLED or self._live.nudged_at is not None
+        view, live = self._live.tracker.view, self._live
+        return view.state in UNSETTLED or live.nudged_at is not None or self._unattended
 
     def _silence_left_s(self) -> float:
         """Until the inactivity rule may have something to say."""
@@ -130,6 +133,7 @@ class Observer:
             await self._begin(trace)
         if trace.exit is not None and not trace.lock_held:
             await self._exited(trace)
+        self._unattended = trace.agent is not None and not trace.lock_held
         live.agent_gone = not trace.lock_held and not trace.agent_alive and self._overdue(trace)
         if live.agent_gone and trace.exit is None:
             live.tracker.apply([Evidence(Source.EXIT_RECORD, Signal.VANISHED, live.parts.clock.now())])

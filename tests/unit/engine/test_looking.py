@@ -1,0 +1,35 @@
+"""How often a run is looked at when nothing is reported of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ccm_orchestrator.ports.launching import WakeupKind
+from tests.unit.engine.house import LIMITS, House, house, shorten_waits
+from tests.unit.engine.trouble import working
+
+
+@pytest.fixture
+async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    """Settled agents are looked at once in an hour."""
+    shorten_waits(monkeypatch)
+    async with house(tmp_path, replace(LIMITS, look_interval_s=3600.0)) as built:
+        yield built
+
+
+async def test_an_agent_that_dies_a_little_after_its_launcher_is_not_missed(home: House) -> None:
+    await home.start()
+    run = await working(home)
+    home.clock.advance(60)
+    agent = home.agent(run)
+    agent.lock_held = False  # the launcher is killed: the kernel ends the agent a moment later, and nobody reports it
+    home.watch.wake(WakeupKind.EXIT, run.run_id)
+    await home.settled()
+    agent.agent_alive = False
+    home.clock.advance(1)
+    ended = await home.until_ended(run)
+    assert ended.failure_kind == "lost"
