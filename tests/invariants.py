@@ -62,6 +62,8 @@ class AgentCensus:
         self._sandbox = sandbox
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._over: set[str] = set()
+        """Runs whose agent was seen dead, and comes back no more."""
         self.most: Counter[str] = Counter()
 
     def __enter__(self) -> AgentCensus:
@@ -84,10 +86,15 @@ class AgentCensus:
         """Runs whose agent process (of `run.json`) is alive right now."""
         found = []
         for record in self._runs.glob("*/run.json"):
+            run_id = record.parent.name
+            if run_id in self._over:
+                continue
             with contextlib.suppress(OSError, ValueError, KeyError):
                 agent = json.loads(record.read_text())["agent"]
                 if _start_time(agent["pid"]) == str(agent["start"]):
-                    found.append(record.parent.name)
+                    found.append(run_id)
+                else:
+                    self._over.add(run_id)
         return found
 
     def _task(self, run_id: str, known: dict[str, str]) -> str:
@@ -98,6 +105,10 @@ class AgentCensus:
 
 
 def _start_time(pid: int) -> str:
-    stat = Path(f"/proc/{pid}/stat").read_text()
+    """Empty when there is no such process any more."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
     fields = stat.rpartition(")")[2].split()
     return "" if fields[0] == "Z" else fields[19]

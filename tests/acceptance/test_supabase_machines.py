@@ -11,7 +11,7 @@ import pytest
 from ccm_orchestrator.devstack.stack import LocalSupabase
 from tests.acceptance.supabase_worlds import (
     HEAD,
-    check_shared,
+    OPEN_RUNS,
     counts,
     fence,
     insert,
@@ -19,13 +19,13 @@ from tests.acceptance.supabase_worlds import (
     machines,
     release,
     rows,
-    runs_of,
     status,
     wait_done,
     wait_state,
     wait_status,
 )
 from tests.acceptance.worlds import wait_for
+from tests.supabase_invariants import check_shared, runs_of
 
 MANY = int(os.environ.get("CCM_TEST_TASKS", "300"))
 """1000 take some minutes on two busy cores."""
@@ -136,6 +136,3 @@ def test_a_partition_shorter_than_the_grace_takes_nothing_from_anybody(supabase:
         assert fence(supabase, task) == 1 and runs_of([left, right])[task] == 1
         wait_state(left, "live", "degraded")
         check_shared(supabase, left, right)
-
-
-OPEN_RUNS = "SELECT run_id FROM runs WHERE state <> 'ended'"
