@@ -6,10 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from ccm_orchestrator.api.guards import TokenRoute
+from ccm_orchestrator.api.guards import TokenRoute, needs
 from ccm_orchestrator.api.schemas import DecisionInput, MessageInput, MessageOutput, PermissionOutput, ScreenOutput
 from ccm_orchestrator.api.services import Services
 from ccm_orchestrator.api.task_schemas import AgentOutput, TaskOutput
+from ccm_orchestrator.domain.caller import Scope
 from ccm_orchestrator.ports.journal import RunQuery
 
 router = APIRouter(prefix="/api", tags=["agents"], route_class=TokenRoute)
@@ -51,6 +52,7 @@ async def get_agent_screen(
 
 
 @router.post("/agents/{agent}/stop", status_code=202)
+@needs(Scope.CONTROL)
 async def stop_agent(services: Services, agent: str) -> TaskOutput:
     """Cancels its task, which ends the agent."""
     return TaskOutput.of(await services.control.stop_agent(agent))
@@ -63,6 +65,7 @@ async def list_messages(services: Services, agent: str) -> list[MessageOutput]:
 
 
 @router.post("/agents/{agent}/messages", status_code=202)
+@needs(Scope.CONTROL)
 async def send_message(services: Services, agent: str, body: MessageInput) -> MessageOutput:
     """Queued: it is typed as soon as no dialog can be open, and its status tells what became of it."""
     return MessageOutput.of(await services.control.send(agent, body.text))
@@ -83,12 +86,14 @@ async def list_permissions(
 
 
 @router.post("/agents/{agent}/permissions")
+@needs(Scope.APPROVE)
 async def decide_for_agent(services: Services, agent: str, body: DecisionInput) -> PermissionOutput:
     """For an agent that asks exactly one thing. The first answer wins, from here or from the agent's window."""
     return PermissionOutput.of(await services.control.decide(agent, body.verdict(), body.answers))
 
 
 @router.post("/permissions/{request_id}")
+@needs(Scope.APPROVE)
 async def decide_permission(services: Services, request_id: str, body: DecisionInput) -> PermissionOutput:
     """The first answer wins, from here or from the agent's window."""
     return PermissionOutput.of(await services.control.decide(request_id, body.verdict(), body.answers))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 
 from ccm_orchestrator.api.services import services_of
+from ccm_orchestrator.domain.caller import NOBODY, Caller, CallerKind, Scope
 from ccm_orchestrator.errors import Forbidden, NotFound, Unauthenticated
 from ccm_orchestrator.security.local import peer_is_loopback, presented_token
 
@@ -23,14 +24,35 @@ class Guard(StrEnum):
     """The secret of the run that the path names."""
 
 
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+def needs(scope: Scope) -> Callable[[Endpoint], Endpoint]:
+    """Declares, right above an endpoint, what its caller must be allowed to do. Without it: `read`, and GET only."""
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        endpoint.__dict__["needed_scope"] = scope
+        return endpoint
+
+    return declare
+
+
 class GuardedRoute(APIRoute):
     guard: ClassVar[Guard]
 
+    @property
+    def scope_needed(self) -> Scope:
+        """What the caller of a route with `Guard.API_TOKEN` must be allowed to do."""
+        scope: Scope | None = getattr(self.endpoint, "needed_scope", None)
+        if scope is None and self.guard is Guard.API_TOKEN and self.methods != {"GET"}:
+            raise AssertionError(f"{self.path} changes something and declares no scope")
+        return scope or Scope.READ
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+        handle, scope = super().get_route_handler(), self.scope_needed
 
         async def guarded(request: Request) -> Response:
-            admit(self.guard, request)
+            request.state.caller = await admit(self.guard, scope, request)
             return await handle(request)
 
         return guarded
@@ -52,19 +74,43 @@ class HookRoute(GuardedRoute):
     guard = Guard.RUN_TOKEN
 
 
-def admit(guard: Guard, request: Request) -> None:
+def caller_of(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+Asker = Annotated[Caller, Depends(caller_of)]
+"""Who made the request; by the time an endpoint runs, it has the scope that the route needs."""
+
+
+async def admit(guard: Guard, scope: Scope, request: Request) -> Caller:
     """Raises: Unauthenticated, Forbidden, NotFound (internal routes do not exist for other machines)."""
     if not peer_is_loopback(request.scope):
         if guard in (Guard.INTERNAL_SECRET, Guard.RUN_TOKEN):
             raise NotFound("Not Found")
         raise Forbidden("This daemon serves its own machine only.")
     services, token = services_of(request), presented_token(request.scope)
+    source = request.client.host if request.client else ""
     match guard:
         case Guard.OPEN:
-            return
+            return NOBODY
         case Guard.RUN_TOKEN:
-            services.control.check_run_token(request.path_params["run_id"], token)
-        case Guard.API_TOKEN if not services.secrets.api_token.matches(token):
-            raise Unauthenticated()
-        case Guard.INTERNAL_SECRET if not services.secrets.internal.matches(token):
-            raise Unauthenticated("The request does not carry the internal secret.")
+            run_id = request.path_params["run_id"]
+            services.control.check_run_token(run_id, token)
+            return Caller(CallerKind.RUN, run_id, source=source)
+        case Guard.INTERNAL_SECRET:
+            if not services.secrets.internal.matches(token):
+                raise Unauthenticated("The request does not carry the internal secret.")
+            return Caller(CallerKind.INTERNAL, "internal", frozenset({Scope.ADMIN}), source=source)
+        case Guard.API_TOKEN:
+            caller = identify(request, token, source)
+            if not caller.may(scope):
+                raise Forbidden(f"This needs the scope `{scope}`, which the credential {caller.name} does not have.")
+            return caller
+
+
+def identify(request: Request, token: str | None, source: str) -> Caller:
+    """Raises: Unauthenticated."""
+    if not services_of(request).secrets.api_token.matches(token):
+        raise Unauthenticated()
+    return Caller(CallerKind.LOCAL, "local", frozenset({Scope.ADMIN}), source=source)

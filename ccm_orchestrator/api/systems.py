@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from ccm_orchestrator.api.guards import TokenRoute
+from ccm_orchestrator.api.guards import TokenRoute, needs
 from ccm_orchestrator.api.schemas import (
     DrainInput,
     ProfileOutput,
@@ -17,6 +17,7 @@ from ccm_orchestrator.api.schemas import (
     SystemOutput,
 )
 from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.domain.caller import Scope
 
 router = APIRouter(prefix="/api", tags=["systems"], route_class=TokenRoute)
 
@@ -51,6 +52,7 @@ async def list_systems(services: Services, store: StoreName = None) -> list[Syst
 
 
 @router.post("/systems/{system_id}/drain", status_code=204)
+@needs(Scope.ADMIN)
 async def drain_system(services: Services, system_id: str, body: DrainInput) -> Response:
     """The system claims nothing new, from no store, until this is taken back; what it has, it finishes."""
     await services.control.drain(system_id, body.draining)
@@ -67,12 +69,14 @@ async def list_projects(services: Services) -> list[ProjectOutput]:
 
 
 @router.post("/projects", status_code=201)
+@needs(Scope.ADMIN)
 async def add_project(services: Services, body: ProjectInput) -> ProjectOutput:
     """Registers a directory, which makes it trusted: agents may work in it. Replaces a project of the same name."""
     return ProjectOutput.model_validate(await services.control.add_project(body.project()))
 
 
 @router.delete("/projects/{name}", status_code=204)
+@needs(Scope.ADMIN)
 async def remove_project(services: Services, name: str) -> Response:
     """Refused while tasks that have not ended name it. Nothing in the directory is touched."""
     await services.control.remove_project(name)

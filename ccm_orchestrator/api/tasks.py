@@ -7,10 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from ccm_orchestrator.api.guards import TokenRoute
+from ccm_orchestrator.api.guards import TokenRoute, needs
 from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput, EventPage, TaskInput
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
+from ccm_orchestrator.domain.caller import Scope
 from ccm_orchestrator.domain.task import Task, TaskStatus
 from ccm_orchestrator.engine.queues import LOCAL
 from ccm_orchestrator.errors import WrongStatus
@@ -29,6 +30,7 @@ IdempotencyKey = Annotated[
 
 
 @router.post("", status_code=201)
+@needs(Scope.SUBMIT)
 async def create_task(
     services: Services, body: TaskInput, response: Response, idempotency_key: IdempotencyKey = None
 ) -> TaskOutput:
@@ -65,18 +67,21 @@ async def get_task(services: Services, task_id: str) -> TaskOutput:
 
 
 @router.post("/{task_id}/stop", status_code=202)
+@needs(Scope.CONTROL)
 async def stop_task(services: Services, task_id: str) -> TaskOutput:
     """Cancelled at once when nothing runs; else flagged, and its agent is ended: interrupt, terminate, kill."""
     return TaskOutput.of(await services.control.stop_task(task_id))
 
 
 @router.post("/{task_id}/retry")
+@needs(Scope.CONTROL)
 async def retry_task(services: Services, task_id: str) -> TaskOutput:
     """A failed, cancelled or held task is queued again, with all its attempts anew."""
     return TaskOutput.of(await services.control.retry_task(task_id))
 
 
 @router.post("/{task_id}/release")
+@needs(Scope.CONTROL)
 async def release_task(services: Services, task_id: str) -> TaskOutput:
     """A held task is queued again."""
     return TaskOutput.of(await services.control.release_task(task_id))

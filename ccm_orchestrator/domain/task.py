@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from ccm_orchestrator.domain.options import RunOptions
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.routing import problem_with_labels
 
@@ -134,6 +135,10 @@ class NewTask:
     source: str = "cli"
     task_id: str | None = None
     """Chosen by the caller; None: the store makes one."""
+    owner: str | None = None
+    """The user that asked for it; None: somebody of this machine. The embedded store keeps it."""
+    options: RunOptions | None = None
+    """What it changes in its profile. The embedded store keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +178,9 @@ class Task:
     labels: tuple[str, ...] = ()
     fence_floor: int = 0
     """The fence when a person last retried or released it: too many claims since then park it."""
+    owner: str | None = None
+    """The user that asked for it; None: somebody of this machine."""
+    options: RunOptions | None = None
 
     @property
     def key(self) -> LeaseKey:
@@ -209,6 +217,8 @@ def stored_task(new: NewTask, task_id: str, now: datetime) -> Task:
         hold=None,
         cancel_requested_at=None,
         result=None,
+        owner=new.owner,
+        options=new.options,
     )
 
 

@@ -23,6 +23,7 @@ from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.roster import Roster
 from ccm_orchestrator.engine.run import take_over
 from ccm_orchestrator.engine.settle import settle
+from ccm_orchestrator.engine.spawn import with_options
 from ccm_orchestrator.errors import TaskNotFound, TerminalError
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.launching import RunTrace, Ticket, WakeupKind
@@ -157,6 +158,7 @@ async def _live(
     parts: Parts, term: int, run: Run, task: Task, view: AgentView | None, windows: list[WindowInfo], died: bool
 ) -> LiveRun:
     profile = parts.profiles.get(run.profile) or Profile(run.profile, driver=run.driver, mode=run.mode)
+    profile = with_options(profile, task.options)
     start = view or first_view(parts.clock.now(), AgentState.UNKNOWN)
     live = LiveRun(parts, term, run, task, profile, parts.drivers[run.driver], start)
     registry = live.driver.registry_directory()
@@ -188,7 +190,9 @@ async def _told(live: LiveRun) -> Ending | None:
 
 
 def _judged(live: LiveRun, decision: Adoption) -> Ending | None:
-    if live.run.daemon_deaths >= POISON_DEATHS and _died_at_start(live.parts, live.run):
+    ended_by_itself = decision is Adoption.SETTLE  # its record says how; only settling it can be what kills
+    deaths = POISON_DEATHS * 2 if ended_by_itself else POISON_DEATHS
+    if live.run.daemon_deaths >= deaths and _died_at_start(live.parts, live.run):
         return _poisoned()
     if decision is Adoption.START_AGAIN:
         return Ending.failed(FailureKind.SPAWN, "The daemon died before the agent was started.")

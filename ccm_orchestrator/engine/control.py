@@ -243,6 +243,10 @@ class Control:
         run_id = None if ref is None else (await self._journal.run(ref)).run_id
         return await self._journal.permissions(run_id, open_only)
 
+    async def permission(self, request_id: str) -> PermissionRequest:
+        """By id or unique prefix. Raises: PermissionNotFound."""
+        return await self._journal.permission(request_id)
+
     async def decide(self, ref: str, verdict: Verdict, answers: Mapping[str, str] | None = None) -> PermissionRequest:
         """See `PermissionDesk.decide`."""
         return await self._desk.decide(ref, verdict, answers)

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ccm_orchestrator.domain.events import EventKind
+from ccm_orchestrator.domain.options import RunOptions
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.result import FailureKind
-from ccm_orchestrator.domain.run import Run, RunState, WindowRef
+from ccm_orchestrator.domain.run import Mode, Run, RunState, WindowRef
 from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.failpoints import SPAWN_INTENDED, SPAWN_LAUNCHED, SPAWN_OPENED, SPAWN_PREPARED
@@ -53,6 +54,7 @@ async def intend(parts: Parts, term: int, task: Task, queue: Queue) -> LiveRun:
     """Commits the run before anything is started. Raises: CannotSpawn, StaleTerm, StoreUnavailable."""
     path = await _directory(parts, task)
     profile = _profile(parts, task, path)
+    profile = with_options(profile, task.options)
     driver = _driver(parts, profile)
     earlier = await parts.journal.runs(RunQuery(task_id=task.task_id, limit=1))
     resume = bool(earlier) and await _resumable(driver, earlier[0], profile, path)
@@ -69,7 +71,8 @@ async def intend(parts: Parts, term: int, task: Task, queue: Queue) -> LiveRun:
 def _new_run(
     parts: Parts, term: int, task: Task, profile: Profile, path: Path, earlier: Run | None, resume: bool
 ) -> Run:
-    session_id = earlier.session_id if earlier and resume else str(uuid.uuid4())
+    wish = task.options or RunOptions()
+    session_id = earlier.session_id if earlier and resume else wish.session_id or str(uuid.uuid4())
     return Run(
         run_id=secrets.token_hex(16),
         task_id=task.task_id,
@@ -83,7 +86,7 @@ def _new_run(
         driver=profile.driver,
         mode=profile.mode,
         session_id=session_id,
-        resumed=resume,
+        resumed=resume or wish.resume,
         created_at=parts.clock.now(),
         daemon_deaths=earlier.daemon_deaths if earlier else 0,
     )
@@ -148,7 +151,8 @@ async def _prepare(live: LiveRun) -> Launch:
     if not health.ok:
         raise CannotSpawn(Ending.failed(FailureKind.SETUP, health.detail))
     directory = parts.launchpad.directory(run.run_id)
-    prompt = CONTINUE_PROMPT.format(prompt=task.prompt) if run.resumed else task.prompt
+    lost = run.resumed and run.session_id == await _session_lost(parts, run)
+    prompt = CONTINUE_PROMPT.format(prompt=task.prompt) if lost else task.prompt
     order = LaunchOrder(
         run=run,
         prompt=prompt,
@@ -159,8 +163,25 @@ async def _prepare(live: LiveRun) -> Launch:
         spool_directory=parts.launchpad.spool_directory(run.run_id),
         permission_url=parts.permission_url(run.run_id),
         token=parts.run_token(run.run_id),
+        flags=task.options.flags if task.options else (),
     )
     return await live.driver.prepare(order)
+
+
+async def _session_lost(parts: Parts, run: Run) -> str | None:
+    """The conversation that an earlier run of this task had begun."""
+    runs = await parts.journal.runs(RunQuery(task_id=run.task_id, limit=2))
+    return next((other.session_id for other in runs if other.run_id != run.run_id), None)
+
+
+def with_options(profile: Profile, options: RunOptions | None) -> Profile:
+    """The profile as one task changes it."""
+    if options is None:
+        return profile
+    mode = {None: profile.mode, True: Mode.PRINT, False: Mode.INTERACTIVE}[options.print_mode]
+    tools = profile.allowed_tools if options.allowed_tools is None else options.allowed_tools
+    prompts = [text for text in (profile.system_prompt.strip(), options.system_prompt.strip()) if text]
+    return replace(profile, mode=mode, allowed_tools=tools, system_prompt="\n\n".join(prompts))
 
 
 async def _directory(parts: Parts, task: Task) -> Path:

@@ -336,4 +336,5 @@ def _matches(task: Task, query: TaskQuery) -> bool:
         (not query.statuses or task.status in query.statuses)
         and (query.project is None or task.project == query.project)
         and (query.tag is None or query.tag in task.tags)
+        and (query.owner is None or query.owner == task.owner)
     )

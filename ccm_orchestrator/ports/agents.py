@@ -43,6 +43,8 @@ class LaunchOrder:
     """Where a held permission hook is sent; None: no remote answers."""
     token: str = field(repr=False)
     """Per-run secret for `permission_url`."""
+    flags: tuple[str, ...] = ()
+    """Further arguments, which whoever accepted the task has checked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class TaskQuery:
     limit: int = 100
     before: str | None = None
     """Task id: only tasks created before that one (the list is newest first)."""
+    owner: str | None = None
+    """Only tasks of this user; None: everybody's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def _arguments(order: LaunchOrder, has_system_prompt: bool) -> list[str]:
         arguments += ["--disallowedTools", *order.profile.disallowed_tools]
     if has_system_prompt:
         arguments += ["--append-system-prompt-file", str(directory / SYSTEM_PROMPT_FILE)]
-    return arguments
+    return [*arguments, *order.flags]
 
 
 def _print_mode(order: LaunchOrder) -> list[str]:

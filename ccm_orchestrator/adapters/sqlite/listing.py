@@ -25,6 +25,9 @@ def list_tasks(connection: sqlite3.Connection, query: TaskQuery) -> list[Task]:
     if query.tag is not None:
         conditions.append(_HAS_TAG)
         values.append(query.tag)
+    if query.owner is not None:
+        conditions.append("owner = ?")
+        values.append(query.owner)
     if query.before is not None:
         conditions.append("seq < (SELECT seq FROM tasks WHERE task_id = ?)")
         values.append(table.get(connection, query.before).task_id)

@@ -20,6 +20,7 @@ from ccm_orchestrator.adapters.sqlite.documents import (
     storable,
     time_text,
 )
+from ccm_orchestrator.domain.options import RunOptions
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import (
     DEFAULT_PROFILE,
@@ -34,6 +35,7 @@ from ccm_orchestrator.domain.task import (
 from ccm_orchestrator.errors import StoreError
 
 RESULTS = TypeAdapter(TaskResult)
+OPTIONS = TypeAdapter(RunOptions)
 SHOWN = 100
 """Characters of a bad value that its sentence quotes."""
 _UNREADABLE_TIME = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,6 +82,14 @@ class RowReader:
             return None if text is None else read_document(RESULTS, text)
         except StoreError:
             self.problems.append("Expected `result` to be empty, or a result as the daemon writes it.")
+            return None
+
+    def options(self) -> RunOptions | None:
+        text = self.optional_text("options")
+        try:
+            return None if text is None else read_document(OPTIONS, text)
+        except StoreError:
+            self.problems.append("Expected `options` to be empty, or options as the daemon writes them.")
             return None
 
     def hold(self) -> Hold | None:
@@ -146,6 +156,8 @@ def read_task(row: sqlite3.Row) -> tuple[Task, list[str]]:
         cancel_requested_at=reader.time("cancel_requested_at"),
         result=reader.result(),
         fence_floor=row["fence_floor"],
+        owner=reader.optional_text("owner"),
+        options=reader.options(),
     )
     return task, reader.problems
 
@@ -193,4 +205,6 @@ def columns(task: Task) -> dict[str, Any]:
         "hold_until": optional_time_text(task.hold.until) if task.hold else None,
         "cancel_requested_at": optional_time_text(task.cancel_requested_at),
         "result": document(task.result) if task.result else None,
+        "owner": task.owner,
+        "options": document(task.options) if task.options else None,
     }

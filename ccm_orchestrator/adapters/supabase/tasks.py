@@ -69,6 +69,8 @@ class SupabaseTaskStore:
         return read_task(await self._client.rpc("get_task", {"p_task_id": task_id}))
 
     async def list(self, query: TaskQuery) -> Sequence[Task]:
+        if query.owner is not None:
+            return ()  # the database alone knows whose tasks they are: users ask it with their own tokens
         params = {
             "p_statuses": sorted(query.statuses) or None,
             "p_project": query.project,

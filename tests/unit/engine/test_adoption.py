@@ -192,6 +192,20 @@ async def test_the_third_death_right_after_the_start_makes_the_task_poison(home:
     assert home.agent(run).agent_alive is False
 
 
+async def test_one_that_ended_by_itself_is_no_poison_however_often_the_daemon_died(home: House) -> None:
+    daemon = await home.start()
+    run = await home.running()
+    for _ in range(2):
+        await daemon.vanish()
+        daemon = await home.start()
+    await daemon.vanish()
+    home.pad.end(run.run_id)
+    await home.start()
+    assert (await home.decisions())[-1] == "settle"
+    await home.until_ended(run)
+    assert await home.status(run.task_id) is not TaskStatus.HELD
+
+
 async def test_an_orderly_stop_is_no_death(home: House) -> None:
     daemon = await home.start()
     run = await home.running()
