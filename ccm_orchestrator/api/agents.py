@@ -1,4 +1,4 @@
-"""/api/agents: look at agents, talk to them, answer them."""
+"""/api/agents: look at agents and talk to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from ccm_orchestrator.api.guards import TokenRoute, needs
-from ccm_orchestrator.api.schemas import DecisionInput, MessageInput, MessageOutput, PermissionOutput, ScreenOutput
+from ccm_orchestrator.api.schemas import MessageInput, MessageOutput, ScreenOutput
 from ccm_orchestrator.api.services import Services
 from ccm_orchestrator.api.task_schemas import AgentOutput, TaskOutput
 from ccm_orchestrator.domain.caller import Scope
@@ -69,31 +69,3 @@ async def list_messages(services: Services, agent: str) -> list[MessageOutput]:
 async def send_message(services: Services, agent: str, body: MessageInput) -> MessageOutput:
     """Queued: it is typed as soon as no dialog can be open, and its status tells what became of it."""
     return MessageOutput.of(await services.control.send(agent, body.text))
-
-
-@router.get("/permissions")
-async def list_all_permissions(services: Services, closed: bool = False) -> list[PermissionOutput]:
-    """Oldest first, of all agents."""
-    return [PermissionOutput.of(request) for request in await services.control.permissions(None, not closed)]
-
-
-@router.get("/agents/{agent}/permissions")
-async def list_permissions(
-    services: Services, agent: str, closed: Annotated[bool, Query(description="Also those settled.")] = False
-) -> list[PermissionOutput]:
-    """Oldest first."""
-    return [PermissionOutput.of(request) for request in await services.control.permissions(agent, not closed)]
-
-
-@router.post("/agents/{agent}/permissions")
-@needs(Scope.APPROVE)
-async def decide_for_agent(services: Services, agent: str, body: DecisionInput) -> PermissionOutput:
-    """For an agent that asks exactly one thing. The first answer wins, from here or from the agent's window."""
-    return PermissionOutput.of(await services.control.decide(agent, body.verdict(), body.answers))
-
-
-@router.post("/permissions/{request_id}")
-@needs(Scope.APPROVE)
-async def decide_permission(services: Services, request_id: str, body: DecisionInput) -> PermissionOutput:
-    """The first answer wins, from here or from the agent's window."""
-    return PermissionOutput.of(await services.control.decide(request_id, body.verdict(), body.answers))

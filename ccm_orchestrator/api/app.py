@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ccm_orchestrator.api import agents, health, history, internal, problems, stream, systems, tasks
+from ccm_orchestrator.api import agents, approvals, health, history, internal, problems, stream, systems, tasks
 from ccm_orchestrator.api.guards import Guard, GuardedRoute
 from ccm_orchestrator.api.limits import BodyLimit, SecurityHeaders
 from ccm_orchestrator.api.services import ApiServices
@@ -18,6 +18,7 @@ API_VERSION = "1"
 ROUTERS: tuple[APIRouter, ...] = (
     tasks.router,
     agents.router,
+    approvals.router,
     stream.router,
     history.router,
     systems.router,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from ccm_orchestrator.domain.caller import Caller, CallerKind
 from ccm_orchestrator.domain.dialogue import (
     Decision,
     Message,
@@ -72,12 +73,16 @@ class MessageInput(Input):
 class DecisionInput(Input):
     decision: Decision
     reason: str = Field("", max_length=10_000, description="Told to the agent when it is denied.")
-    decided_by: Word = "api"
+    decided_by: Word = Field(
+        default="api", description="Who says so; only programs of this machine name somebody else than themselves."
+    )
     updated_input: dict[str, Any] | None = Field(default=None, description="Replaces the tool's whole input.")
     answers: dict[str, str] | None = Field(default=None, description="Question → answer, for a question.")
 
-    def verdict(self) -> Verdict:
-        return Verdict(self.decision, self.decided_by, self.reason, self.updated_input)
+    def verdict(self, caller: Caller) -> Verdict:
+        trusted = caller.kind in (CallerKind.LOCAL, CallerKind.INTERNAL)
+        decided_by = self.decided_by if trusted else f"{caller.kind}:{caller.name}"
+        return Verdict(self.decision, decided_by, self.reason, self.updated_input)
 
 
 class ProjectInput(Input):
