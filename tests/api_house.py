@@ -25,6 +25,7 @@ from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
+from ccm_orchestrator.fakes.memory_audit import MemoryAuditLog
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
@@ -50,6 +51,7 @@ class House:
         self.store = MemoryTaskStore(self.clock, queue_limit=5)
         self.journal = MemoryJournal(self.clock)
         self.events = MemoryEventStore()
+        self.audit = MemoryAuditLog()
         self.terminal = FakeTerminal()
         self.launchpad = FakeLaunchpad(self.clock)
         self.pokes = 0
@@ -86,6 +88,7 @@ class House:
                 secrets=LocalSecrets(Secret(API_TOKEN), Secret(INTERNAL_SECRET)),
                 options=self.options,
                 queues=Queues(self.store, self.remotes),
+                audit=self.audit,
                 supabase_health=self.supabase_health,
             )
         )

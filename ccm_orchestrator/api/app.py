@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ccm_orchestrator.api import agents, approvals, health, history, internal, problems, stream, systems, tasks
+from ccm_orchestrator.api import agents, approvals, audit, health, history, internal, problems, stream, systems, tasks
 from ccm_orchestrator.api.guards import Guard, GuardedRoute
 from ccm_orchestrator.api.limits import BodyLimit, SecurityHeaders
 from ccm_orchestrator.api.services import ApiServices
@@ -22,6 +22,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     stream.router,
     history.router,
     systems.router,
+    audit.router,
     internal.router,
     internal.hooks,
     health.router,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 
+from ccm_orchestrator.api.auditing import HARMLESS, record_refusal, recorded
 from ccm_orchestrator.api.services import services_of
 from ccm_orchestrator.domain.caller import NOBODY, Caller, CallerKind, Scope
 from ccm_orchestrator.errors import Forbidden, NotFound, Unauthenticated
@@ -48,11 +49,23 @@ class GuardedRoute(APIRoute):
             raise AssertionError(f"{self.path} changes something and declares no scope")
         return scope or Scope.READ
 
+    @property
+    def changes_something(self) -> bool:
+        return not set(self.methods or ()) <= HARMLESS and self.guard is not Guard.OPEN
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle, scope = super().get_route_handler(), self.scope_needed
+        handle, scope, changes = super().get_route_handler(), self.scope_needed, self.changes_something
 
         async def guarded(request: Request) -> Response:
-            request.state.caller = await admit(self.guard, scope, request)
+            request.state.caller = NOBODY
+            try:
+                request.state.caller = await admit(self.guard, scope, request)
+            except Forbidden as error:
+                if changes and caller_of(request) is not NOBODY:
+                    await record_refusal(caller_of(request), self.path, request, error)
+                raise
+            if changes:
+                return await recorded(caller_of(request), self.path, request, handle)
             return await handle(request)
 
         return guarded
@@ -103,7 +116,7 @@ async def admit(guard: Guard, scope: Scope, request: Request) -> Caller:
                 raise Unauthenticated("The request does not carry the internal secret.")
             return Caller(CallerKind.INTERNAL, "internal", frozenset({Scope.ADMIN}), source=source)
         case Guard.API_TOKEN:
-            caller = identify(request, token, source)
+            caller = request.state.caller = identify(request, token, source)
             if not caller.may(scope):
                 raise Forbidden(f"This needs the scope `{scope}`, which the credential {caller.name} does not have.")
             return caller

@@ -15,6 +15,7 @@ from ccm_orchestrator.domain.task import MAX_PROMPT_BYTES
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.queues import Queues
+from ccm_orchestrator.ports.audit import AuditLog
 from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.tasks import TaskStore
 from ccm_orchestrator.ports.terminal import Terminal
@@ -51,6 +52,7 @@ class ApiServices:
     secrets: LocalSecrets
     options: ApiOptions
     queues: Queues
+    audit: AuditLog
     supabase_health: Callable[[], object] | None = None
     """None: no Supabase project is configured."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import TokenRoute, needs
 from ccm_orchestrator.api.schemas import (
     DrainInput,
@@ -17,6 +18,7 @@ from ccm_orchestrator.api.schemas import (
     SystemOutput,
 )
 from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.snapshots import project_snapshot
 from ccm_orchestrator.domain.caller import Scope
 
 router = APIRouter(prefix="/api", tags=["systems"], route_class=TokenRoute)
@@ -70,8 +72,9 @@ async def list_projects(services: Services) -> list[ProjectOutput]:
 
 @router.post("/projects", status_code=201)
 @needs(Scope.ADMIN)
-async def add_project(services: Services, body: ProjectInput) -> ProjectOutput:
+async def add_project(services: Services, body: ProjectInput, note: Noted) -> ProjectOutput:
     """Registers a directory, which makes it trusted: agents may work in it. Replaces a project of the same name."""
+    note.before = await project_snapshot(services, body.project().name)
     return ProjectOutput.model_validate(await services.control.add_project(body.project()))
 
 

@@ -12,6 +12,7 @@ from ccm_orchestrator.cli.commands import (
     add_task,
     agents,
     attach,
+    audit,
     configuration,
     daemon,
     db,
@@ -65,6 +66,7 @@ system_group = typer.Typer(help="Systems: the machines that run the daemon.", no
 project_group = typer.Typer(help="Projects: the directories in which agents may work.", no_args_is_help=True)
 db_group = typer.Typer(help="The database of a Supabase project.", no_args_is_help=True)
 dev_group = typer.Typer(help="For trying and for building: what a real project would have.", no_args_is_help=True)
+audit_group = typer.Typer(help="The audit log: who changed what.", no_args_is_help=True)
 config_group = typer.Typer(help="The configuration file.", no_args_is_help=True)
 
 daemon.add_to(app)
@@ -78,6 +80,7 @@ agents.add_to(agent_group)
 permissions.add_to(agent_group)
 projects.add_to(project_group)
 systems.add_to(system_group)
+audit.add_to(audit_group)
 db.add_to(db_group)
 dev.add_to(dev_group)
 configuration.add_to(config_group)
@@ -85,6 +88,7 @@ app.add_typer(task_group, name="task")
 app.add_typer(agent_group, name="agent")
 app.add_typer(project_group, name="project")
 app.add_typer(system_group, name="system")
+app.add_typer(audit_group, name="audit")
 app.add_typer(db_group, name="db")
 app.add_typer(dev_group, name="dev")
 app.add_typer(config_group, name="config")

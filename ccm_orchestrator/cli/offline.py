@@ -95,4 +95,15 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         queue_limit=settings.queue_limit,
         trouble=lambda: "stopped",
     )
-    return ApiServices(control, stores.tasks, stores.events, bus, terminal, profiles, secrets, options, queues)
+    return ApiServices(
+        control=control,
+        store=stores.tasks,
+        events=stores.events,
+        bus=bus,
+        terminal=terminal,
+        profiles=profiles,
+        secrets=secrets,
+        options=options,
+        queues=queues,
+        audit=stores.audit,
+    )

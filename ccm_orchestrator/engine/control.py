@@ -9,6 +9,7 @@ import asyncio
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from ccm_orchestrator.domain.agent import AgentView
@@ -95,6 +96,9 @@ class Control:
         self._desk = PermissionDesk(
             journal, bus, drivers, profiles, WindowAnswers(journal, terminal, drivers, clock), clock, poke
         )
+
+    def now(self) -> datetime:
+        return self._clock.now()
 
     # Tasks
 

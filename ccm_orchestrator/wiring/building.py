@@ -12,6 +12,7 @@ from ccm_orchestrator.adapters.claude.driver import ClaudeDriver
 from ccm_orchestrator.adapters.clock import SystemClock
 from ccm_orchestrator.adapters.generic.driver import GenericDriver
 from ccm_orchestrator.adapters.rundir import RunDirectories
+from ccm_orchestrator.adapters.sqlite.audit import SqliteAuditLog
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
 from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
@@ -43,6 +44,7 @@ class Stores:
     journal: SqliteJournal
     events: SqliteEventStore
     outbox: SqliteOutbox
+    audit: SqliteAuditLog
 
 
 def build_stores(settings: Settings) -> Stores:
@@ -56,6 +58,7 @@ def build_stores(settings: Settings) -> Stores:
         SqliteJournal(database, clock),
         SqliteEventStore(database),
         SqliteOutbox(database),
+        SqliteAuditLog(database),
     )
 
 

@@ -223,6 +223,7 @@ class Daemon:
             secrets=local_secrets,
             options=options,
             queues=self._queues,
+            audit=self._stores.audit,
             supabase_health=self._remote.health if self._remote else None,
         )
         return ApiServer(create_app(services), settings.api.host, settings.api.port)

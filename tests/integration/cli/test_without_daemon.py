@@ -250,3 +250,14 @@ def test_the_state_directory_is_private(ccm: CommandLine) -> None:
     assert ccm.state.stat().st_mode & 0o077 == 0
     for path in ccm.state.iterdir():
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_what_a_command_changes_without_the_daemon_is_recorded_too(ccm: CommandLine) -> None:
+    ccm("project", "add", ".", "--name", "audited")
+    ccm("project", "remove", "audited")
+    removed, added = ccm("audit", "list", "-n", "2", "--json").json["items"]
+    assert (added["action"], removed["action"]) == ("POST /api/projects", "DELETE /api/projects/{name}")
+    assert added["after"]["name"] == "audited" == removed["before"]["name"] and removed["after"] is None
+    assert (removed["caller"], removed["kind"]) == ("local", "local")
+    assert "/api/projects/audited" in ccm("audit", "list", "--target", "audited").out
+    assert ccm("audit", "list", "--caller", "nobody-of-that-name", "-q").out == ""

@@ -1,0 +1,109 @@
+"""What the audit log keeps of a thing: its state in a few words, never its texts, which may be long or secret."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+
+from ccm_orchestrator.api.services import ApiServices
+from ccm_orchestrator.errors import OrchestratorError
+
+PATIENCE_S = 2.0
+"""A store that is away keeps nobody waiting for an entry of the log."""
+Snapshot = Mapping[str, object]
+Look = Callable[[ApiServices, str], Awaitable[Snapshot | None]]
+
+TOLD = frozenset(
+    {"agent", "draining", "expires_at", "key_id", "kind", "message_id", "model", "name", "owner", "path", "prefix"}
+    | {"profile", "project", "request_id", "rule_id", "run_id", "scopes", "session_id", "state", "status", "stopped"}
+    | {"task_id"}
+)
+"""What is taken over from an answer: what names a thing or its state."""
+
+
+async def _task(services: ApiServices, ref: str) -> Snapshot:
+    queue, task = await services.queues.find(ref)
+    return {
+        "task_id": task.task_id,
+        "store": queue.name,
+        "status": task.status,
+        "attempt": task.attempt,
+        "cancel_requested": task.cancel_requested_at is not None,
+        "hold": task.hold.reason if task.hold else None,
+    }
+
+
+async def _agent(services: ApiServices, ref: str) -> Snapshot:
+    status = await services.control.agent(ref)
+    return {
+        "run_id": status.run.run_id,
+        "task_id": status.run.task_id,
+        "run_state": status.run.state,
+        "state": status.view.state,
+        "task_status": status.task.status if status.task else None,
+        "cancel_requested": bool(status.task and status.task.cancel_requested_at),
+    }
+
+
+async def _permission(services: ApiServices, ref: str) -> Snapshot:
+    request = await services.control.permission(ref)
+    verdict = request.verdict
+    return {
+        "request_id": request.request_id,
+        "run_id": request.run_id,
+        "tool_name": request.tool_name,
+        "status": request.status,
+        "decision": verdict.decision if verdict else None,
+        "decided_by": verdict.decided_by if verdict else None,
+        "reason": verdict.reason if verdict else None,
+    }
+
+
+async def project_snapshot(services: ApiServices, name: str) -> Snapshot | None:
+    found = next((project for project in await services.store.projects() if project.name == name), None)
+    return {"name": found.name, "path": str(found.path), "profile": found.profile} if found else None
+
+
+async def _system(services: ApiServices, system_id: str) -> Snapshot | None:
+    found = next((system for system in await services.store.systems() if system.system_id == system_id), None)
+    return {"system_id": found.system_id, "draining": found.draining} if found else None
+
+
+LOOKS: Mapping[str, Look] = {
+    "tasks/{task_id}": _task,
+    "agents/{agent}": _agent,
+    "hooks/{run_id}": _agent,
+    "permissions/{request_id}": _permission,
+    "projects/{name}": project_snapshot,
+    "systems/{system_id}": _system,
+}
+"""By the part of a route that names a thing."""
+
+_NAMES_A_THING = re.compile(r"([^/{}]+/\{(\w+)\})")
+
+
+def thing_named_by(path: str) -> tuple[str, str] | None:
+    """`/api/tasks/{task_id}/stop` → (`tasks/{task_id}`, `task_id`); None: the route makes something new."""
+    found = _NAMES_A_THING.search(path)
+    return (found[1], found[2]) if found else None
+
+
+async def snapshot(services: ApiServices, path: str, parameters: Mapping[str, str]) -> Snapshot | None:
+    """Of what the route at `path` names; None: nothing, or it cannot be seen at the moment."""
+    named = thing_named_by(path)
+    look = LOOKS.get(named[0]) if named else None
+    if named is None or look is None:
+        return None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await look(services, parameters[named[1]])
+    except (OrchestratorError, TimeoutError):
+        return None
+
+
+def told(answer: object) -> dict[str, object]:
+    """Of the answer to a call."""
+    if not isinstance(answer, Mapping):
+        return {}
+    return {name: value for name, value in answer.items() if name in TOLD and isinstance(value, str | int | list)}
