@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from typing import Any
 
 from ccm_orchestrator.domain.events import BusEvent, EventKind, StoredEvent
 from ccm_orchestrator.domain.task import TaskStatus
@@ -20,7 +21,10 @@ from ccm_orchestrator.ports.tasks import FinishAnswer, LeaseAnswer
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 2.0
+TOGETHER_S = 2.0
+"""Events of so long are told in one call; an outcome waits for nothing."""
+LOOK_S = 15.0
+"""When nothing is published."""
 EVENTS_AT_ONCE = 500
 _OPEN = RunQuery(open_only=True, limit=1000)
 METRICS_KEPT = 1_440
@@ -46,20 +50,29 @@ class Courier:
     async def run(self) -> None:
         while True:
             self._leases.deed_noted.clear()
+            news: asyncio.Future[Any] = asyncio.ensure_future(self._parts.bus.wait(LOOK_S))
+            await asyncio.sleep(0)  # registered before the outbox is read: nothing can fall between the two
             try:
                 await self._deliver()
                 await self._report_events()
                 await self._report_metrics()
                 self._away = ""
-                pause_s = LOOK_S
+                await self._rest(news)
             except StoreError as error:
                 if error.message != self._away:
                     log.warning("%s is told later: %s", self._queue.name, error.message)
                 self._away = error.message
                 await asyncio.sleep(pause_after(error))
-                continue
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leases.deed_noted.wait(), pause_s)
+            finally:
+                news.cancel()
+
+    async def _rest(self, news: asyncio.Future[Any]) -> None:
+        deed: asyncio.Future[Any] = asyncio.ensure_future(self._leases.deed_noted.wait())
+        try:
+            await asyncio.wait({deed, news}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({deed}, timeout=TOGETHER_S)
+        finally:
+            deed.cancel()
 
     # --- outcomes ---
 
