@@ -33,19 +33,21 @@ MANY = int(os.environ.get("CCM_TEST_TASKS", "300"))
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_hundreds_of_tasks_of_two_machines_run_once_each(supabase: LocalSupabase) -> None:
-    insert(supabase, MANY)
-    with machines(supabase, "left", "right") as both:
+@pytest.mark.parametrize("names", [("left", "right"), ("left", "middle", "right")], ids=["two", "three"])
+def test_hundreds_of_tasks_run_once_each_on_some_machine(supabase: LocalSupabase, names: tuple[str, ...]) -> None:
+    many = MANY if len(names) == 2 else MANY // 3
+    insert(supabase, many)
+    with machines(supabase, *names) as each_one:
         started = time.monotonic()
-        for each in both:
+        for each in each_one:
             each.start_daemon()
-        wait_done(supabase, both[0], MANY, limit_s=500)
-        print(f"{MANY} tasks on two machines: {time.monotonic() - started:.0f} s")
-        runs = runs_of(both)
-        assert set(runs.values()) == {1} and len(runs) == MANY
+        wait_done(supabase, each_one[0], many, limit_s=500)
+        print(f"{many} tasks on {len(names)} machines: {time.monotonic() - started:.0f} s")
+        runs = runs_of(each_one)
+        assert set(runs.values()) == {1} and len(runs) == many
         assert rows(supabase, "select distinct fence, attempt from tasks") == [(1, 1)]
-        assert all(each.query("SELECT count(*) FROM runs")[0][0] for each in both), "one machine did nothing"
-        check_shared(supabase, *both)
+        assert all(each.query("SELECT count(*) FROM runs")[0][0] for each in each_one), "one machine did nothing"
+        check_shared(supabase, *each_one)
 
 
 @pytest.mark.timeout(240)
