@@ -143,6 +143,7 @@ class MessageOutput(Output):
     created_at: datetime
     updated_at: datetime
     detail: str
+    answer: str = Field(description="What the agent said at the end of the turn that it was part of.")
 
     @classmethod
     def of(cls, message: Message) -> Self:

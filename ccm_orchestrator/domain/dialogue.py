@@ -22,6 +22,12 @@ class MessageStatus(StrEnum):
     """A turn that it was part of has ended."""
     UNDELIVERED = "undelivered"
     """The run ended first, or the agent did not confirm it."""
+    FAILED = "failed"
+    """A standing agent took it, and its turn failed; `detail` says why."""
+
+    @property
+    def final(self) -> bool:
+        return self not in ON_THEIR_WAY
 
 
 ON_THEIR_WAY = frozenset({MessageStatus.QUEUED, MessageStatus.DELIVERED, MessageStatus.ACCEPTED})
@@ -36,6 +42,8 @@ class Message:
     created_at: datetime
     updated_at: datetime
     detail: str = ""
+    answer: str = ""
+    """What the agent said at the end of the turn that it was part of."""
 
 
 class Decision(StrEnum):

@@ -11,8 +11,9 @@ class RunOptions:
     """For sessions and standing agents, whose runs are tasks of the embedded store; other stores do not keep them."""
 
     session_id: str | None = None
-    """The conversation: to be begun under this id (a UUID), or gone on with when `resume`."""
+    """The conversation: gone on with when the agent has kept it, else begun under this id (a UUID)."""
     resume: bool = False
+    """It must be gone on with: an agent that has not kept it fails."""
     print_mode: bool | None = None
     """None: the profile's mode; True: print mode, which streams its lines; False: interactive."""
     allowed_tools: tuple[str, ...] | None = None

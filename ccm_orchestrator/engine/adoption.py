@@ -17,6 +17,7 @@ from ccm_orchestrator.domain.transitions import first_view
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
+from ccm_orchestrator.engine.lingering import rests
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parting import close_unfollowed
 from ccm_orchestrator.engine.parts import Parts
@@ -196,7 +197,7 @@ def _judged(live: LiveRun, decision: Adoption) -> Ending | None:
         return _poisoned()
     if decision is Adoption.START_AGAIN:
         return Ending.failed(FailureKind.SPAWN, "The daemon died before the agent was started.")
-    if decision is Adoption.LOST:
+    if decision is Adoption.LOST and not rests(live):
         return Ending.failed(FailureKind.LOST, "The agent vanished while the daemon was away.")
     return None
 

@@ -16,6 +16,7 @@ from ccm_orchestrator.domain.dialogue import Message, MessageStatus
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.run import Mode
 from ccm_orchestrator.engine.live import LiveRun
+from ccm_orchestrator.engine.sweep import UNSETTLED
 from ccm_orchestrator.errors import TerminalError
 from ccm_orchestrator.ports.terminal import Key
 
@@ -26,6 +27,7 @@ SETTLE_S = 0.12
 CONFIRM_S = 10.0
 """An idle agent brings a submitted prompt back within milliseconds; after this it is called undelivered."""
 RUN_ENDED = "The run ended first."
+UNCONFIRMED = "It was typed, and the run ended before the agent confirmed it."
 ANSWER_S = 10.0
 """A queued message begins its turn within milliseconds of the end of the one before; after this it never will."""
 _UNTYPABLE = re.compile(
@@ -42,6 +44,7 @@ class Messenger:
     def __init__(self, live: LiveRun) -> None:
         self._live = live
         self._turn_ended_at: datetime | None = None
+        self._turn_text = ""
 
     async def deliver(self) -> bool:
         """True while a message is on its way: a run does not end over an undelivered or unanswered message."""
@@ -63,20 +66,22 @@ class Messenger:
                 await self._set(message, MessageStatus.ACCEPTED)
                 return
 
-    async def turn_ended(self, at: datetime) -> None:
-        """Accepted messages are answered, unless the agent still has them in its own queue."""
-        self._turn_ended_at = at
+    async def turn_ended(self, at: datetime, text: str) -> None:
+        """Accepted messages are answered by its last text, unless the agent still has them in its own queue."""
+        self._turn_ended_at, self._turn_text = at, text
         for message in await self._live.parts.journal.messages(self._live.run.run_id):
             if message.status is MessageStatus.ACCEPTED and await self._answered(message, at):
-                await self._set(message, MessageStatus.ANSWERED)
+                await self._set(message, MessageStatus.ANSWERED, answer=text)
 
     async def close(self) -> None:
         """The run is over: what was not accepted never will be."""
         for message in await self._live.parts.journal.messages(self._live.run.run_id):
             if message.status is MessageStatus.DELIVERED and await self._taken(message):
                 await self._set(message, MessageStatus.ACCEPTED)
-            elif message.status in (MessageStatus.QUEUED, MessageStatus.DELIVERED):
+            elif message.status is MessageStatus.QUEUED:
                 await self._set(message, MessageStatus.UNDELIVERED, RUN_ENDED)
+            elif message.status is MessageStatus.DELIVERED:
+                await self._set(message, MessageStatus.UNDELIVERED, UNCONFIRMED)
 
     async def submit(self, text: str) -> bool:
         """Types and submits text at the agent's prompt; False when it may not be typed to right now."""
@@ -131,6 +136,8 @@ class Messenger:
             await self._set(message, MessageStatus.ACCEPTED)
             self._live.news.set()
             return True
+        if self._live.tracker.view.state in UNSETTLED:  # the prompt of an agent that is only starting
+            return True
         if self._live.parts.clock.now() - message.updated_at < timedelta(seconds=CONFIRM_S):
             return True
         if self._live.tracker.view.state is not AgentState.WORKING:
@@ -143,7 +150,7 @@ class Messenger:
         if live.tracker.view.state is not AgentState.COMPLETE or ended_at is None or live.transcript_path is None:
             return False
         if await self._answered(message, ended_at):
-            await self._set(message, MessageStatus.ANSWERED)
+            await self._set(message, MessageStatus.ANSWERED, answer=self._turn_text)
             return False
         return live.parts.clock.now() - ended_at < timedelta(seconds=ANSWER_S)
 
@@ -162,8 +169,8 @@ class Messenger:
             if item.at >= message.created_at and _same(message.text, str(item.data.get("prompt", "")))
         ]
 
-    async def _set(self, message: Message, status: MessageStatus, detail: str = "") -> None:
-        await self._live.parts.journal.set_message(message.message_id, status, detail)
+    async def _set(self, message: Message, status: MessageStatus, detail: str = "", answer: str = "") -> None:
+        await self._live.parts.journal.set_message(message.message_id, status, detail, answer)
         await self._live.publish(EventKind.MESSAGE, message_id=message.message_id, status=status, detail=detail)
 
 

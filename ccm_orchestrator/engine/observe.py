@@ -17,6 +17,7 @@ from ccm_orchestrator.engine.conclude import conclude, without_marker
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.failpoints import RUN_BEGUN, RUN_COMPLETE
 from ccm_orchestrator.engine.intake import Intake
+from ccm_orchestrator.engine.lingering import begins_anew, ending_of_rest, rests, stay_s
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.messenger import Messenger
 from ccm_orchestrator.engine.sweep import ENDED, UNSETTLED, screen_is_needed
@@ -71,6 +72,8 @@ class Observer:
         left_s = (live.next_look_at - live.parts.clock.now()).total_seconds()
         if live.tracker.view.state is AgentState.WORKING:
             left_s = min(left_s, self._silence_left_s(), self._time_left_s())
+        if rests(live):
+            left_s = min(left_s, stay_s(live))
         return max(limits.tick_s, left_s)
 
     @property
@@ -123,7 +126,7 @@ class Observer:
             for item in reading.evidence:
                 if item.signal is Signal.TURN_ENDED and not item.subagent:
                     live.last_text = item.detail
-                    await self._messenger.turn_ended(item.at)
+                    await self._messenger.turn_ended(item.at, item.detail)
             del live.inbox[0]  # not before: what a full disk interrupts is taken in again
 
     async def _look_at_processes(self) -> None:
@@ -223,6 +226,8 @@ class Observer:
             return
         if view.state is not AgentState.WAITING and self._published[0] is AgentState.WAITING:
             live.waited_s += (live.parts.clock.now() - self._waits_since).total_seconds()
+        if begins_anew(live, self._published[0]):
+            live.waited_s += self._worked_s()
         self._waits_since = live.parts.clock.now()
         await live.save_view()
         evidence = view.evidence
@@ -244,10 +249,17 @@ class Observer:
         if live.fenced:
             return Ending.abandoned()
         if live.cancel_requested:
-            return Ending.cancelled()
+            return self._stopped()
         if live.tracker.view.state in ENDED:
             return await self._concluded()  # what is done is done, whatever the clocks say
         return self._over_limit() or await self._stalled() or await self._concluded()
+
+    def _stopped(self) -> Ending:
+        """An agent that only stayed for messages had done its work."""
+        live = self._live
+        if rests(live) and live.tracker.view.state is AgentState.COMPLETE:
+            return conclude(live.tracker.view, str(live.run.cwd), live.last_text, False) or Ending.cancelled()
+        return Ending.cancelled()
 
     def _over_limit(self) -> Ending | None:
         live = self._live
@@ -302,6 +314,7 @@ class Observer:
         ending = conclude(view, str(live.run.cwd), live.last_text, live.profile.end_marker, resets_at)
         if ending is None and view.state is AgentState.COMPLETE:
             ending = await self._ask_for_marker()
+        ending = ending_of_rest(live, ending)
         if ending is not None:
             await live.save_view()
             live.parts.reach(RUN_COMPLETE)

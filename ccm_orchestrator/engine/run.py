@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from datetime import timedelta
 
-from ccm_orchestrator.domain.agent import AgentState
-from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
+from ccm_orchestrator.engine.lingering import linger_s, waited_s
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.observe import Observer
 from ccm_orchestrator.engine.settle import events_of, patiently, settle
@@ -48,7 +46,8 @@ async def take_over(live: LiveRun, intake: Intake, leases: Leases) -> None:
     """A run that somebody followed before: what they may not have taken in is read first. Raises: StaleTerm."""
     await patiently(lambda: intake.drain(live.run.run_id))
     await patiently(lambda: _replay(live))
-    live.waited_s = waited_s(await patiently(lambda: events_of(live)))
+    stays_since = live.run.started_at if linger_s(live) > 0 else None
+    live.waited_s = waited_s(await patiently(lambda: events_of(live)), stays_since)
     await follow(live, intake, leases)
 
 
@@ -61,19 +60,6 @@ async def _replay(live: LiveRun) -> None:
     live.inbox[:0] = await asyncio.to_thread(
         lambda: [live.driver.read_hook(record, live.run.task_id) for record in recent]
     )
-
-
-def waited_s(events: Sequence[BusEvent]) -> float:
-    """Seconds that the agent waited for people, without a wait that is not over."""
-    total_s, since = 0.0, None
-    for event in events:
-        if event.kind is not EventKind.AGENT_STATE:
-            continue
-        waiting = event.data["state"] == AgentState.WAITING
-        if since is not None and not waiting:
-            total_s += (event.at - since).total_seconds()
-        since = (since or event.at) if waiting else None
-    return total_s
 
 
 async def _observe(observer: Observer) -> Ending:

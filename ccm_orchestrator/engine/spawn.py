@@ -18,6 +18,7 @@ from ccm_orchestrator.domain.run import Mode, Run, RunState, WindowRef
 from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.failpoints import SPAWN_INTENDED, SPAWN_LAUNCHED, SPAWN_OPENED, SPAWN_PREPARED
+from ccm_orchestrator.engine.lingering import note_prompt
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue
@@ -52,13 +53,16 @@ class CannotSpawn(Exception):
 
 async def intend(parts: Parts, term: int, task: Task, queue: Queue) -> LiveRun:
     """Commits the run before anything is started. Raises: CannotSpawn, StaleTerm, StoreUnavailable."""
-    path = await _directory(parts, task)
-    profile = _profile(parts, task, path)
+    project = await _project_directory(parts, task)
+    path = await _own_directory(task) or project
+    profile = _profile(parts, task, project)
     profile = with_options(profile, task.options)
     driver = _driver(parts, profile)
     earlier = await parts.journal.runs(RunQuery(task_id=task.task_id, limit=1))
     resume = bool(earlier) and await _resumable(driver, earlier[0], profile, path)
     run = _new_run(parts, term, task, profile, path, earlier[0] if earlier else None, resume)
+    if run.session_id is not None and task.options is not None and task.options.session_id is not None:
+        run = replace(run, resumed=run.resumed or await driver.resumable(run))
     run = replace(run, store=queue.name)
     if queue.remote:
         await parts.outbox.keep_task(run.run_id, task)
@@ -125,6 +129,7 @@ async def _launch(live: LiveRun) -> None:
     if registry is not None:
         parts.watch.add_registry(registry)
     live.check_term()
+    await note_prompt(live)
     base_commit = asyncio.ensure_future(parts.workspace.base_commit(run.cwd))
     window = await _open(live, argv)
     parts.reach(SPAWN_OPENED)
@@ -175,16 +180,26 @@ async def _session_lost(parts: Parts, run: Run) -> str | None:
 
 
 def with_options(profile: Profile, options: RunOptions | None) -> Profile:
-    """The profile as one task changes it."""
+    """The profile as one task changes it. An agent that stays for messages ends no work by a marker."""
     if options is None:
         return profile
     mode = {None: profile.mode, True: Mode.PRINT, False: Mode.INTERACTIVE}[options.print_mode]
     tools = profile.allowed_tools if options.allowed_tools is None else options.allowed_tools
     prompts = [text for text in (profile.system_prompt.strip(), options.system_prompt.strip()) if text]
-    return replace(profile, mode=mode, allowed_tools=tools, system_prompt="\n\n".join(prompts))
+    changed = replace(profile, mode=mode, allowed_tools=tools, system_prompt="\n\n".join(prompts))
+    return replace(changed, end_marker=False) if options.linger_s > 0 else changed
 
 
-async def _directory(parts: Parts, task: Task) -> Path:
+async def _own_directory(task: Task) -> Path | None:
+    """None: it works in its project's directory."""
+    directory = task.options.directory if task.options else None
+    if directory is not None and not await asyncio.to_thread(_is_directory, directory):
+        detail = f"The agent's own directory {directory} is gone; restore it, or delete the agent."
+        raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
+    return directory
+
+
+async def _project_directory(parts: Parts, task: Task) -> Path:
     for project in await parts.queues.local.projects():  # what is registered on this machine is trusted, nothing else
         if project.name == task.project:
             if await asyncio.to_thread(_is_directory, project.path):

@@ -42,6 +42,8 @@ class FakeDriver:
         self.observations: dict[str, list[Evidence]] = {}
         """By run id: what `observe` tells, again and again."""
         self.usage = Usage()
+        self.conversations: set[str] = set()
+        """Ids of the sessions that an agent was started with: what it has kept."""
         self.registry: Path | None = None
 
     async def probe(self) -> DriverHealth:
@@ -51,6 +53,7 @@ class FakeDriver:
         if self.refusal is not None:
             raise self.refusal
         self.orders.append(order)
+        self.conversations |= {order.run.session_id} if order.run.session_id else set()
         return Launch(
             argv=["fake-agent", order.run.run_id],
             env={"CCM_RUN_ID": order.run.run_id},
@@ -60,7 +63,7 @@ class FakeDriver:
         )
 
     async def resumable(self, run: Run) -> bool:
-        return run.session_id is not None
+        return run.session_id in self.conversations
 
     def registry_directory(self) -> Path | None:
         return self.registry

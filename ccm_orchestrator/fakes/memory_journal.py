@@ -91,21 +91,24 @@ class MemoryJournal:
             asked = {r.run_id for r in self._permissions.values() if r.status is PermissionStatus.OPEN}
             return frozenset(asked | {m.run_id for m in self._messages.values() if m.status in ON_THEIR_WAY})
 
-    async def add_message(self, run_id: str, text: str) -> Message:
+    async def add_message(
+        self, run_id: str, text: str, message_id: str | None = None, status: MessageStatus = MessageStatus.QUEUED
+    ) -> Message:
         now = self._clock.now()
-        message = Message(uuid.uuid4().hex, run_id, text, MessageStatus.QUEUED, now, now)
-        self._messages[message.message_id] = message
-        return message
+        message = Message(message_id or uuid.uuid4().hex, run_id, text, status, now, now)
+        with self._lock:
+            return self._messages.setdefault(message.message_id, message)
 
     async def messages(self, run_id: str) -> Sequence[Message]:
         with self._lock:
             return [message for message in self._messages.values() if message.run_id == run_id]
 
-    async def set_message(self, message_id: str, status: MessageStatus, detail: str = "") -> Message:
+    async def set_message(self, message_id: str, status: MessageStatus, detail: str = "", answer: str = "") -> Message:
         with self._lock:
             if message_id not in self._messages:
                 raise refusals.message_not_found(message_id)
-            message = replace(self._messages[message_id], status=status, detail=detail, updated_at=self._clock.now())
+            known, now = self._messages[message_id], self._clock.now()
+            message = replace(known, status=status, detail=detail, answer=answer, updated_at=now)
             self._messages[message_id] = message
             return message
 

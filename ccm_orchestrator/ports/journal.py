@@ -51,12 +51,17 @@ class Journal(Protocol):
     async def runs_with_intents(self) -> frozenset[str]:
         """Ids of the runs that have an open permission request, or a message on its way."""
 
-    async def add_message(self, run_id: str, text: str) -> Message: ...
+    async def add_message(
+        self, run_id: str, text: str, message_id: str | None = None, status: MessageStatus = MessageStatus.QUEUED
+    ) -> Message:
+        """A known `message_id` (chosen by the caller) gives the message that is there."""
 
     async def messages(self, run_id: str) -> Sequence[Message]:
         """Oldest first."""
 
-    async def set_message(self, message_id: str, status: MessageStatus, detail: str = "") -> Message: ...
+    async def set_message(
+        self, message_id: str, status: MessageStatus, detail: str = "", answer: str = ""
+    ) -> Message: ...
 
     async def add_permission(self, request: PermissionRequest) -> None:
         """Duplicate-safe by `request_id`."""

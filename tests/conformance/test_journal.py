@@ -177,6 +177,15 @@ class TestMessages:
         assert gone == replace(first, status=MessageStatus.UNDELIVERED, detail="the run ended", updated_at=clock.now())
         assert list(await journal.messages("run1")) == [gone, second]
 
+    async def test_a_message_with_an_id_of_the_caller_s_is_kept_once_and_with_its_answer(
+        self, journal: Journal
+    ) -> None:
+        sent = await journal.add_message("run1", "Hello", "chosen", MessageStatus.DELIVERED)
+        assert (sent.message_id, sent.status, sent.answer) == ("chosen", MessageStatus.DELIVERED, "")
+        answered = await journal.set_message("chosen", MessageStatus.ANSWERED, answer="Hello to you.")
+        assert await journal.add_message("run1", "Hello", "chosen") == answered
+        assert [message.answer for message in await journal.messages("run1")] == ["Hello to you."]
+
     async def test_an_unknown_message_is_not_found(self, journal: Journal) -> None:
         with pytest.raises(MessageNotFound, match="'no-such'"):
             await journal.set_message("no-such", MessageStatus.ACCEPTED)

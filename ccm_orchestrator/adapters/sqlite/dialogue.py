@@ -18,9 +18,9 @@ _REQUESTS = TypeAdapter(PermissionRequest)
 
 _ADD_MESSAGE = """
 INSERT INTO messages (message_id, run_id, text, status, created_at, updated_at, detail)
-VALUES (?, ?, ?, ?, ?, ?, '') RETURNING *
+VALUES (?, ?, ?, ?, ?, ?, '') ON CONFLICT (message_id) DO UPDATE SET message_id = message_id RETURNING *
 """
-_SET_MESSAGE = "UPDATE messages SET status = ?, detail = ?, updated_at = ? WHERE message_id = ? RETURNING *"
+_SET_MESSAGE = "UPDATE messages SET status = ?, detail = ?, answer = ?, updated_at = ? WHERE message_id = ? RETURNING *"
 _WITH_INTENTS = """
 SELECT run_id FROM permissions WHERE status = 'open'
 UNION SELECT run_id FROM messages WHERE status IN ('queued', 'delivered', 'accepted')
@@ -32,9 +32,16 @@ def runs_with_intents(connection: sqlite3.Connection) -> frozenset[str]:
     return frozenset(row["run_id"] for row in connection.execute(_WITH_INTENTS))
 
 
-def add_message(connection: sqlite3.Connection, run_id: str, text: str, now: datetime) -> Message:
+def add_message(
+    connection: sqlite3.Connection,
+    run_id: str,
+    text: str,
+    now: datetime,
+    message_id: str | None = None,
+    status: MessageStatus = MessageStatus.QUEUED,
+) -> Message:
     moment = time_text(now)
-    values = (uuid.uuid4().hex, run_id, storable(text), MessageStatus.QUEUED.value, moment, moment)
+    values = (message_id or uuid.uuid4().hex, run_id, storable(text), status.value, moment, moment)
     return _message(connection.execute(_ADD_MESSAGE, values).fetchone())
 
 
@@ -45,9 +52,9 @@ def messages(connection: sqlite3.Connection, run_id: str) -> list[Message]:
 
 
 def set_message(
-    connection: sqlite3.Connection, message_id: str, status: MessageStatus, detail: str, now: datetime
+    connection: sqlite3.Connection, message_id: str, status: MessageStatus, detail: str, answer: str, now: datetime
 ) -> Message:
-    values = (status.value, storable(detail), time_text(now), message_id)
+    values = (status.value, storable(detail), storable(answer), time_text(now), message_id)
     row = connection.execute(_SET_MESSAGE, values).fetchone()
     if row is None:
         raise refusals.message_not_found(message_id)
@@ -124,4 +131,5 @@ def _message(row: sqlite3.Row) -> Message:
         read_time(row["created_at"]),
         read_time(row["updated_at"]),
         row["detail"],
+        row["answer"],
     )

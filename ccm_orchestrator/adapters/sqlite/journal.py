@@ -103,15 +103,18 @@ class SqliteJournal:
     async def runs_with_intents(self) -> frozenset[str]:
         return await self._database.read(dialogue.runs_with_intents)
 
-    async def add_message(self, run_id: str, text: str) -> Message:
-        return await self._database.write(lambda c: dialogue.add_message(c, run_id, text, self._clock.now()))
+    async def add_message(
+        self, run_id: str, text: str, message_id: str | None = None, status: MessageStatus = MessageStatus.QUEUED
+    ) -> Message:
+        now = self._clock.now()
+        return await self._database.write(lambda c: dialogue.add_message(c, run_id, text, now, message_id, status))
 
     async def messages(self, run_id: str) -> Sequence[Message]:
         return await self._database.read(lambda c: dialogue.messages(c, run_id))
 
-    async def set_message(self, message_id: str, status: MessageStatus, detail: str = "") -> Message:
+    async def set_message(self, message_id: str, status: MessageStatus, detail: str = "", answer: str = "") -> Message:
         now = self._clock.now()
-        return await self._database.write(lambda c: dialogue.set_message(c, message_id, status, detail, now))
+        return await self._database.write(lambda c: dialogue.set_message(c, message_id, status, detail, answer, now))
 
     async def add_permission(self, request: PermissionRequest) -> None:
         await self._database.write(lambda c: dialogue.add_permission(c, request))
