@@ -207,6 +207,12 @@ class ScreenOutput(Output):
     text: str
 
 
+class StoppedOutput(Output):
+    agents: list[str] = Field(description="Those that were ended.")
+    surviving: list[str] = Field(description="Those of which processes are left, even after SIGKILL.")
+    untold: list[str] = Field(description="Task stores that are away: they hear of it later.")
+
+
 class SystemOutput(Output):
     system_id: str
     system_name: str

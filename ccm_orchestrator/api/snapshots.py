@@ -15,9 +15,22 @@ Snapshot = Mapping[str, object]
 Look = Callable[[ApiServices, str], Awaitable[Snapshot | None]]
 
 TOLD = frozenset(
-    {"agent", "draining", "expires_at", "key_id", "kind", "message_id", "model", "name", "owner", "path", "prefix"}
-    | {"profile", "project", "request_id", "rule_id", "run_id", "scopes", "session_id", "state", "status", "stopped"}
-    | {"task_id"}
+    {
+        "agent",
+        "agents",
+        "draining",
+        "expires_at",
+        "key_id",
+        "kind",
+        "message_id",
+        "model",
+        "name",
+        "owner",
+        "path",
+        "prefix",
+    }
+    | {"profile", "project", "request_id", "rule_id", "run_id", "scopes", "session_id", "state", "status", "surviving"}
+    | {"task_id", "untold"}
 )
 """What is taken over from an answer: what names a thing or its state."""
 

@@ -14,6 +14,7 @@ from ccm_orchestrator.api.schemas import (
     ProjectInput,
     ProjectOutput,
     StatusOutput,
+    StoppedOutput,
     SupabaseHealthOutput,
     SystemOutput,
 )
@@ -59,6 +60,14 @@ async def drain_system(services: Services, system_id: str, body: DrainInput) -> 
     """The system claims nothing new, from no store, until this is taken back; what it has, it finishes."""
     await services.control.drain(system_id, body.draining)
     return Response(status_code=204)
+
+
+@router.post("/stop-all")
+@needs(Scope.ADMIN)
+async def stop_all(services: Services) -> StoppedOutput:
+    """Every agent of this machine ends within seconds, whatever stores are away, and its task is cancelled. Nothing new
+    is claimed until the drain of the system is taken back."""
+    return StoppedOutput.model_validate(await services.control.stop_all(services.options.system_id))
 
 
 def supabase_health(services: ApiServices) -> SupabaseHealthOutput | None:

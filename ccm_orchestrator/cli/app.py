@@ -21,6 +21,7 @@ from ccm_orchestrator.cli.commands import (
     logs,
     permissions,
     projects,
+    stop_all,
     systems,
     tasks,
     wait,
@@ -72,6 +73,7 @@ config_group = typer.Typer(help="The configuration file.", no_args_is_help=True)
 daemon.add_to(app)
 attach.add_to(app)
 logs.add_to(app)
+stop_all.add_to(app)
 doctor.add_to(app)
 add_task.add_to(task_group)
 tasks.add_to(task_group)

@@ -24,6 +24,7 @@ class Heavy(StrEnum):
     SUPABASE_UP = "ccm_orchestrator.devstack.resident:up"
     SUPABASE_DOWN = "ccm_orchestrator.devstack.resident:down"
     DESCRIBE_SUPABASE = "ccm_orchestrator.devstack.resident:describe"
+    STOP_WITHOUT_DAEMON = "ccm_orchestrator.wiring.emergency:stop_without_daemon"
     OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"
 
 

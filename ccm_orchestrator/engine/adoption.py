@@ -178,10 +178,15 @@ def _died_at_start(parts: Parts, run: Run) -> bool:
 async def _ending(live: LiveRun, decision: Adoption, leases: Leases) -> Ending | None:
     """None: go on observing."""
     if live.queue.remote:
-        return await _told(live) or _judged(live, decision)  # its lease is confirmed as soon as the store answers
+        # Its lease is confirmed as soon as the store answers.
+        return await _told(live) or await _stopped(live) or _judged(live, decision)
     if not await _confirm(live, leases):
         return Ending.abandoned() if live.task.run_id != live.run.run_id else _recorded(live)
-    return _judged(live, decision)
+    return await _stopped(live) or _judged(live, decision)
+
+
+async def _stopped(live: LiveRun) -> Ending | None:
+    return Ending.cancelled() if await live.condemned() else None
 
 
 async def _told(live: LiveRun) -> Ending | None:

@@ -6,6 +6,7 @@ Every wish is a durable row first; then the orchestrator is poked, which would f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.run import Mode, Run, RunState, is_run_id
 from ccm_orchestrator.domain.task import DEFAULT_PROFILE, NewTask, Task, TaskStatus
 from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.kill_switch import KillSwitch, Stopped
 from ccm_orchestrator.engine.permissions import PermissionDesk
 from ccm_orchestrator.engine.queues import LOCAL, Queues
 from ccm_orchestrator.engine.window_answers import WindowAnswers
@@ -93,6 +95,7 @@ class Control:
         self._token_of = token_of
         self._poke = poke
         self._projects_changed = projects_changed
+        self._kill_switch = KillSwitch(queues, journal, launchpad, clock, poke)
         self._desk = PermissionDesk(
             journal, bus, drivers, profiles, WindowAnswers(journal, terminal, drivers, clock), clock, poke
         )
@@ -173,6 +176,15 @@ class Control:
             raise type(untold[0])(f"{untold[0].message} What else serves {system_id} was told; repeat this later.")
         if len(unknown) == len(self._queues):
             raise unknown[-1]
+
+    async def stop_all(self, system_id: str) -> Stopped:
+        """See `KillSwitch.stop_all`."""
+        stopped = await self._kill_switch.stop_all(system_id)
+        sentence = f"All agents of {system_id} were stopped: {', '.join(stopped.agents) or 'there were none'}."
+        with contextlib.suppress(StoreError):
+            data = {"message": sentence}
+            await self._bus.publish(BusEvent(EventKind.DAEMON_INCIDENT, self._clock.now(), data=data))
+        return stopped
 
     # Agents
 

@@ -99,10 +99,17 @@ class Dispatcher:
                 return bool(await self._claim(request))
             if not self._queue.remote and not (await self._queue.store.counts()).get(TaskStatus.QUEUED):
                 return False
+            if self._queue.remote and await self._draining():
+                return False
             request = self._request(room)
             await self._parts.journal.remember_claim(request)
             self._parts.reach(CLAIM_REMEMBERED)
             return bool(await self._claim(request))
+
+    async def _draining(self) -> bool:
+        """As the embedded store has it: one that is somewhere else may not have been told yet."""
+        systems = await self._parts.queues.local.systems()
+        return any(system.draining for system in systems if system.system_id == self._parts.system_id)
 
     def _request(self, count: int) -> ClaimRequest:
         parts = self._parts

@@ -89,6 +89,10 @@ class LiveRun:
         self.cancel_requested = True
         self.news.set()
 
+    async def condemned(self) -> bool:
+        """A person stopped everything: whatever its end looks like, its task is cancelled."""
+        return await self.parts.launchpad.condemned(self.run.run_id)
+
     def fence(self) -> None:
         """The claim was superseded: the agent is stopped, and the store is told nothing."""
         self.fenced = True

@@ -105,6 +105,8 @@ class Observer:
         if due or pending & _WITNESS_NEWS:
             live.tracker.apply(await live.driver.observe(live.trace()))
         self._intents_due = live.take_poke()
+        if (due or self._intents_due or WakeupKind.EXIT in pending) and await live.condemned():
+            live.cancel()
         if self._intents_due or self._requests_open:
             await self._look_at_permissions()
         if WakeupKind.SCREEN in pending:

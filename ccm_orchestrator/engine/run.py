@@ -28,6 +28,9 @@ async def carry_out(live: LiveRun, intake: Intake, leases: Leases) -> None:
     if await leases.ensure(live.run.key) is LeaseAnswer.FENCED:
         await settle(live, Ending.abandoned(), intake, leases)
         return
+    if await live.condemned():  # while it waited for its lease
+        await settle(live, Ending.cancelled(), intake, leases)
+        return
     try:
         await launch(live)
     except CannotSpawn as refusal:

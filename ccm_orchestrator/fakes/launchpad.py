@@ -41,6 +41,7 @@ class FakeLaunchpad:
         self._clock = clock
         self._watch = watch or FakeWatch()
         self._directory = directory
+        self._condemned: set[str] = set()
         self._numbers = itertools.count(1000)
 
     # --- what agents do ---
@@ -122,6 +123,16 @@ class FakeLaunchpad:
 
     async def terminate(self, run_id: str) -> bool:
         return self._signal(run_id, signal.SIGTERM)
+
+    async def condemn(self, run_id: str) -> None:
+        self._condemned.add(run_id)
+        await self.revoke(run_id)
+
+    async def condemned(self, run_id: str) -> bool:
+        return run_id in self._condemned
+
+    async def living(self) -> set[str]:
+        return {run_id for run_id, run in self.runs.items() if run.lock_held or run.agent_alive}
 
     async def kill(self, run_id: str) -> bool:
         return self._signal(run_id, signal.SIGKILL)

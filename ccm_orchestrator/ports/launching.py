@@ -84,6 +84,15 @@ class Launchpad(Protocol):
     async def terminate(self, run_id: str) -> bool:
         """SIGTERM to the agent's process group (the launcher records `terminated`); False when nothing is alive."""
 
+    async def condemn(self, run_id: str) -> None:
+        """Takes back its ticket and notes, as durably as it can, that a person wants it ended for good: whatever its
+        end looks like, its task is cancelled."""
+
+    async def condemned(self, run_id: str) -> bool: ...
+
+    async def living(self) -> set[str]:
+        """Ids of all runs whose launcher or agent lives, whatever else is known of them."""
+
     async def kill(self, run_id: str) -> bool:
         """SIGKILL to whatever is left of the run's processes."""
 

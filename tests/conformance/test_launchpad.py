@@ -265,3 +265,24 @@ async def test_the_sweep_spares_the_kept_and_the_living(world: World, run_id: st
     assert await world.pad.sweep(frozenset({kept}), older_than_s=-1) == 1
     tickets = [(await world.pad.trace(swept)).ticket for swept in (run_id, kept, living)]
     assert tickets == [Ticket.NONE, Ticket.ISSUED, Ticket.REDEEMED]
+
+
+async def test_a_condemned_run_never_starts_and_stays_condemned(world: World) -> None:
+    run_id = secrets.token_hex(16)
+    assert not await world.pad.condemned(run_id)
+    await world.prepare(run_id)
+    await world.pad.condemn(run_id)
+    await world.open_window(run_id)
+    assert (await ended(world, run_id)).agent is None
+    assert await world.pad.condemned(run_id) and await world.pad.living() == set()
+
+
+async def test_who_lives_is_found_without_being_named(world: World) -> None:
+    run_id = secrets.token_hex(16)
+    await world.prepare(run_id)
+    assert await world.pad.living() == set()
+    await world.open_window(run_id)
+    assert await world.pad.living() == {run_id}
+    await world.finish(run_id)
+    await ended(world, run_id)
+    assert await world.pad.living() == set()

@@ -9,11 +9,11 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ccm_orchestrator.adapters.rundir import lock, processes, records, spool, ticket
-from ccm_orchestrator.adapters.rundir.layout import LAUNCH, RUN_VARIABLE, STOP, VERSION, Layout
+from ccm_orchestrator.adapters.rundir.layout import CONDEMNED, LAUNCH, RUN_VARIABLE, STOP, VERSION, Layout
 from ccm_orchestrator.domain.events import HookRecord
 from ccm_orchestrator.domain.run import ProcessRef
 from ccm_orchestrator.errors import StoreUnavailable, WrongStatus
@@ -147,6 +147,26 @@ class RunDirectories:
         except OSError:
             return
 
+    async def condemn(self, run_id: str) -> None:
+        """On a full disk the agent is ended all the same; only its task may then be tried again."""
+        directory = self.directory(run_id)
+        with suppress(OSError):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            ticket.revoke(directory)
+            (directory / CONDEMNED).touch(mode=0o600)
+
+    async def condemned(self, run_id: str) -> bool:
+        return (self.directory(run_id) / CONDEMNED).exists()
+
+    async def living(self) -> set[str]:
+        return await asyncio.to_thread(self._living_runs)
+
+    def _living_runs(self) -> set[str]:
+        return {run_id for run_id in _names(self._layout.runs) if self._lives(run_id)}
+
+    def _lives(self, run_id: str) -> bool:
+        return lock.held(self.directory(run_id)) or self._alive(self._started(run_id))
+
     async def kill(self, run_id: str) -> bool:
         """Everything but the launcher, which then records the end; the launcher, too, if it does not do so."""
         launcher, agent = self._living(run_id)
@@ -204,7 +224,7 @@ class RunDirectories:
             directory = self.directory(run_id)
             if run_id in keep or _modified_s(directory) > before_s:
                 continue
-            if lock.held(directory) or self._alive(self._started(run_id)):
+            if self._lives(run_id):
                 continue
             shutil.rmtree(directory, ignore_errors=True)
             shutil.rmtree(self.spool_directory(run_id), ignore_errors=True)

@@ -11,6 +11,7 @@ STARTED = "run.json"
 EXITED = "exit.json"
 LOCK = "lock"
 STOP = "stop"
+CONDEMNED = "condemned"
 RUN_VARIABLE = "CCM_RUN_ID"
 """Set in every agent's environment: it marks whatever the agent starts, also when its launcher is gone."""
 

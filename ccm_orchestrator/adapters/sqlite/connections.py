@@ -26,6 +26,13 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_visitor(path: Path) -> sqlite3.Connection:
+    """Writes beside a daemon that does not answer, and leaves the checkpoints to it."""
+    connection = _connect(path)
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
 def connect_reader(path: Path) -> sqlite3.Connection:
     connection = _connect(path)
     connection.execute("PRAGMA wal_autocheckpoint = 0")
