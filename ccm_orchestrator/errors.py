@@ -4,11 +4,14 @@
     ├── InputError                 the caller can mend it; the API answers 4xx, the CLI exits 2
     │   ├── InvalidTask            UnknownProject · UnknownDependency · DependencyCycle · UnknownProfile
     │   ├── QueueFull
-    │   ├── NotFound               TaskNotFound · RunNotFound · MessageNotFound · PermissionNotFound
+    │   ├── NotFound               TaskNotFound · RunNotFound · MessageNotFound · PermissionNotFound ·
+    │   │                          KeyNotFound
     │   ├── WrongStatus
     │   ├── InvalidProject
     │   └── InvalidSettings
-    ├── AccessRefused              MalformedHost · Misdirected · Unauthenticated · Forbidden
+    ├── AccessRefused              MalformedHost · Misdirected · Unauthenticated · Forbidden ·
+    │                              TooManyRequests
+    ├── IdentityUnavailable        who calls cannot be found out at the moment
     ├── PortBusy                   the API cannot listen
     ├── Fenced                     a superseded claim tried to write
     ├── StaleTerm                  a superseded orchestrator thread tried to write
@@ -84,6 +87,10 @@ class PermissionNotFound(NotFound):
     """There is no permission request with this id."""
 
 
+class KeyNotFound(NotFound):
+    """There is no such API key; `ccm-orchestrator token list` shows those there are."""
+
+
 class WrongStatus(InputError):
     """The task is in a status in which this cannot be done."""
 
@@ -114,6 +121,14 @@ class Unauthenticated(AccessRefused):
 
 class Forbidden(AccessRefused):
     """The request may not do this."""
+
+
+class TooManyRequests(AccessRefused):
+    """Too many requests in too short a time; wait a moment and try again."""
+
+
+class IdentityUnavailable(OrchestratorError):
+    """The Supabase project does not tell its keys at the moment, so that no user's token can be verified."""
 
 
 class PortBusy(OrchestratorError):

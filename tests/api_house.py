@@ -27,11 +27,14 @@ from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
 from ccm_orchestrator.fakes.memory_audit import MemoryAuditLog
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
+from ccm_orchestrator.fakes.memory_keys import MemoryKeyStore
 from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.fakes.terminal import FakeTerminal
 from ccm_orchestrator.ports.launching import Launch
 from ccm_orchestrator.ports.tasks import ClaimRequest, Project
+from ccm_orchestrator.security.identity import Identity, Users
+from ccm_orchestrator.security.keyring import KeyRing
 from ccm_orchestrator.security.secrets import LocalSecrets, Secret
 
 API_TOKEN = "api-canary-" + "a" * 40
@@ -57,6 +60,8 @@ class House:
         self.pokes = 0
         self.profiles = {profile.name: profile for profile in (*BUILT_IN, *profiles)}
         self.options = ApiOptions("1.2.3", "desk", self.clock.now(), 10, 5, **(options or {}))
+        self.keys = MemoryKeyStore()
+        self.users: Users | None = None
         self.remotes: list[Queue] = []
         self.supabase_health: Callable[[], object] | None = None
         self.restart()
@@ -77,6 +82,7 @@ class House:
             token_of=lambda run_id: token_of(run_id) if run_id in (RUN_A, RUN_B) else None,
             poke=self._poke,
         )
+        secrets = LocalSecrets(Secret(API_TOKEN), Secret(INTERNAL_SECRET))
         self.app: FastAPI = create_app(
             ApiServices(
                 control=self.control,
@@ -85,7 +91,9 @@ class House:
                 bus=self.bus,
                 terminal=self.terminal,
                 profiles=self.profiles,
-                secrets=LocalSecrets(Secret(API_TOKEN), Secret(INTERNAL_SECRET)),
+                secrets=secrets,
+                identity=Identity(secrets.api_token, self.keys, self.clock, self.users),
+                keys=KeyRing(self.keys, self.clock),
                 options=self.options,
                 queues=Queues(self.store, self.remotes),
                 audit=self.audit,

@@ -8,7 +8,19 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ccm_orchestrator.api import agents, approvals, audit, health, history, internal, problems, stream, systems, tasks
+from ccm_orchestrator.api import (
+    agents,
+    approvals,
+    audit,
+    health,
+    history,
+    internal,
+    keys,
+    problems,
+    stream,
+    systems,
+    tasks,
+)
 from ccm_orchestrator.api.guards import Guard, GuardedRoute
 from ccm_orchestrator.api.limits import BodyLimit, SecurityHeaders
 from ccm_orchestrator.api.services import ApiServices
@@ -23,6 +35,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     history.router,
     systems.router,
     audit.router,
+    keys.router,
     internal.router,
     internal.hooks,
     health.router,

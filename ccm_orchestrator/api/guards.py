@@ -116,14 +116,7 @@ async def admit(guard: Guard, scope: Scope, request: Request) -> Caller:
                 raise Unauthenticated("The request does not carry the internal secret.")
             return Caller(CallerKind.INTERNAL, "internal", frozenset({Scope.ADMIN}), source=source)
         case Guard.API_TOKEN:
-            caller = request.state.caller = identify(request, token, source)
+            caller = request.state.caller = await services.identity.caller(token, source)
             if not caller.may(scope):
                 raise Forbidden(f"This needs the scope `{scope}`, which the credential {caller.name} does not have.")
             return caller
-
-
-def identify(request: Request, token: str | None, source: str) -> Caller:
-    """Raises: Unauthenticated."""
-    if not services_of(request).secrets.api_token.matches(token):
-        raise Unauthenticated()
-    return Caller(CallerKind.LOCAL, "local", frozenset({Scope.ADMIN}), source=source)

@@ -19,6 +19,8 @@ from ccm_orchestrator.ports.audit import AuditLog
 from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.tasks import TaskStore
 from ccm_orchestrator.ports.terminal import Terminal
+from ccm_orchestrator.security.identity import Identity
+from ccm_orchestrator.security.keyring import KeyRing
 from ccm_orchestrator.security.secrets import LocalSecrets
 
 ESCAPED = 6
@@ -50,6 +52,8 @@ class ApiServices:
     terminal: Terminal
     profiles: Mapping[str, Profile]
     secrets: LocalSecrets
+    identity: Identity
+    keys: KeyRing
     options: ApiOptions
     queues: Queues
     audit: AuditLog

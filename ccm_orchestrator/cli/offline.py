@@ -23,6 +23,8 @@ from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.errors import TerminalError
+from ccm_orchestrator.security.identity import Identity
+from ccm_orchestrator.security.keyring import KeyRing
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.wiring.building import Stores, build_drivers, build_launchpad, build_stores
@@ -103,6 +105,8 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         terminal=terminal,
         profiles=profiles,
         secrets=secrets,
+        identity=Identity(secrets.api_token, stores.keys, clock),
+        keys=KeyRing(stores.keys, clock),
         options=options,
         queues=queues,
         audit=stores.audit,

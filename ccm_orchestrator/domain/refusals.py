@@ -7,6 +7,7 @@ from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.errors import (
     DependencyCycle,
     Fenced,
+    KeyNotFound,
     MessageNotFound,
     NotFound,
     PermissionNotFound,
@@ -55,6 +56,18 @@ def project_in_use(name: str, open_tasks: int) -> WrongStatus:
         project=name,
         open_tasks=open_tasks,
     )
+
+
+def key_not_found(ref: str) -> KeyNotFound:
+    return KeyNotFound(f"There is no API key {ref!r}; `ccm-orchestrator token list` shows those there are.", key=ref)
+
+
+def ambiguous_key(ref: str) -> KeyNotFound:
+    return KeyNotFound(f"More than one API key is named {ref!r}: give its prefix or its id.", key=ref)
+
+
+def key_revoked(prefix: str) -> WrongStatus:
+    return WrongStatus(f"The API key {prefix} is revoked: make a new one with `ccm-orchestrator token create`.")
 
 
 def system_not_found(system_id: str) -> NotFound:

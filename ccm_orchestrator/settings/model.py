@@ -24,6 +24,7 @@ from ccm_orchestrator.settings.sections import (
     StopTable,
     SupabaseTable,
     TmuxTable,
+    UsersTable,
 )
 from ccm_orchestrator.settings.types import Count, Directory, Name, Names, Positive, Slug, Table, Text
 
@@ -108,6 +109,7 @@ class Settings(Table):
     tmux: TmuxTable = Field(default_factory=TmuxTable)
     claude: ClaudeTable = Field(default_factory=ClaudeTable)
     supabase: SupabaseTable = Field(default_factory=SupabaseTable)
+    users: UsersTable = Field(default_factory=UsersTable)
     backups: BackupTable = Field(default_factory=BackupTable)
     log: LogTable = Field(default_factory=LogTable)
     faults: FaultsTable = Field(default_factory=FaultsTable)

@@ -16,10 +16,12 @@ from ccm_orchestrator.settings.types import (
     Positive,
     ProjectUrl,
     SecretText,
+    SecureUrl,
     Slug,
     Switch,
     Table,
     Text,
+    UserScopes,
     VariableNames,
 )
 
@@ -144,6 +146,39 @@ class SupabaseTable(Table):
         default=20.0, description="Seconds between two looks at the queue while Realtime tells of new tasks."
     )
     sweep_degraded_s: Positive = Field(default=3.0, description="The same while it does not.")
+
+
+class UsersTable(Table):
+    """People who are signed in to the Supabase project and call this machine's API with their own tokens (JWTs).
+
+    Nobody may until `scopes` or `grants` say so: whoever can sign up there could otherwise start agents here. A user
+    sees only what belongs to them; `admin` is for this machine's own token and for API keys.
+    """
+
+    scopes: UserScopes = Field(default=(), description="What every user of the project may do here.")
+    grants: Annotated[
+        dict[str, UserScopes], Expect('a table of users and lists of scopes, such as { "6b1f…" = ["approve"] }')
+    ] = Field(
+        default_factory=dict,
+        description="What single users may do besides, by their id (the `sub` of their tokens).",
+        json_schema_extra={"default_text": "nothing"},
+    )
+    verify_by: Annotated[Literal["jwks", "shared_secret"], Expect("`jwks` or `shared_secret`")] = Field(
+        default="jwks",
+        description="How tokens are verified: with the public keys that the project publishes, or, in older projects, "
+        "with `supabase.jwt_secret`.",
+    )
+    issuer: SecureUrl | None = Field(
+        default=None,
+        description="Who must have issued the tokens (`iss`).",
+        json_schema_extra={"default_text": "`SUPABASE.URL/auth/v1`"},
+    )
+    audience: Text = Field(default="authenticated", description="For whom the tokens must be meant (`aud`).")
+    jwks_url: SecureUrl | None = Field(
+        default=None,
+        description="Where the project publishes its keys.",
+        json_schema_extra={"default_text": "`ISSUER/.well-known/jwks.json`"},
+    )
 
 
 class FaultsTable(Table):

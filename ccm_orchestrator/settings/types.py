@@ -6,7 +6,7 @@ import ipaddress
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
@@ -50,16 +50,28 @@ def _number(value: object) -> object:
 
 def _project_url(text: str) -> str:
     """Without a slash at its end. What is pasted in its place often: the page of the dashboard, the API's own path."""
+    url = urlsplit(_secure_url(text))
+    host = url.hostname or ""
+    path = url.path.rstrip("/")
+    if host in ("supabase.com", "app.supabase.com") or path.endswith("/v1"):
+        raise ValueError("not the URL of a project")
+    return text.rstrip("/")
+
+
+def _secure_url(text: str) -> str:
     url = urlsplit(text)
     host, port = url.hostname or "", url.port  # a port that is none raises here
     if url.username or url.password or url.query or url.fragment or not host or port == 0:
         raise ValueError("not a plain URL")
     if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):
         raise ValueError("not https")
-    path = url.path.rstrip("/")
-    if host in ("supabase.com", "app.supabase.com") or path.endswith("/v1") or not text.isascii() or " " in text:
-        raise ValueError("not the URL of a project")
+    if not text.isascii() or any(char.isspace() for char in text):
+        raise ValueError("not a URL")
     return text.rstrip("/")
+
+
+def is_loopback_url(url: str) -> bool:
+    return _is_loopback(urlsplit(url).hostname or "")
 
 
 def _is_loopback(host: str) -> bool:
@@ -105,6 +117,12 @@ ProjectUrl = Annotated[
     str,
     AfterValidator(_project_url),
     Expect("the URL of a project, such as `https://PROJECT.supabase.co` (https, or http on loopback)"),
+]
+SecureUrl = Annotated[str, AfterValidator(_secure_url), Expect("a URL without a query (https, or http on loopback)")]
+UserScopes = Annotated[
+    tuple[Literal["read", "submit", "control", "approve"], ...],
+    BeforeValidator(_split),
+    Expect('a list of `read`, `submit`, `control` and `approve`, such as ["read", "submit"]'),
 ]
 SecretText = Annotated[
     SecretStr,

@@ -16,6 +16,7 @@ from ccm_orchestrator.adapters.sqlite.audit import SqliteAuditLog
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
 from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
+from ccm_orchestrator.adapters.sqlite.keys import SqliteKeyStore
 from ccm_orchestrator.adapters.sqlite.outbox import SqliteOutbox
 from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
 from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
@@ -45,6 +46,7 @@ class Stores:
     events: SqliteEventStore
     outbox: SqliteOutbox
     audit: SqliteAuditLog
+    keys: SqliteKeyStore
 
 
 def build_stores(settings: Settings) -> Stores:
@@ -59,6 +61,7 @@ def build_stores(settings: Settings) -> Stores:
         SqliteEventStore(database),
         SqliteOutbox(database),
         SqliteAuditLog(database),
+        SqliteKeyStore(database),
     )
 
 

@@ -36,6 +36,8 @@ from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.engine.watchdog import Watchdog
 from ccm_orchestrator.errors import OrchestratorError, StoreError
+from ccm_orchestrator.security.identity import Identity, Users
+from ccm_orchestrator.security.keyring import KeyRing
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.settings.sources import read_project_file
@@ -85,6 +87,7 @@ class Daemon:
         self._lock = StateLock(settings.state_directory)
         self._stores = build_stores(settings)
         self._remote = self._build_remote()
+        self._users = self._build_users()
         self._queues = Queues(self._stores.tasks, [self._remote.queue] if self._remote else ())
         self._bus = Bus(self._stores.events)
         self._secrets: LocalSecrets | None = None
@@ -156,6 +159,15 @@ class Daemon:
         )
         return built
 
+    def _build_users(self) -> Users | None:
+        """Imported late: without users nobody pays for the cryptography."""
+        if not (self.settings.users.scopes or self.settings.users.grants):
+            return None
+        built: Users = importlib.import_module("ccm_orchestrator.wiring.users").build_users(
+            self.settings, self._environment, self._clock.uptime_s
+        )
+        return built
+
     def _build_orchestrator(self) -> Orchestrator:
         """Called in each orchestrator's own thread: nothing of a hung one is used again but the stores."""
         settings = self.settings
@@ -221,6 +233,8 @@ class Daemon:
             terminal=self._terminal,
             profiles=settings.profiles(),
             secrets=local_secrets,
+            identity=Identity(local_secrets.api_token, self._stores.keys, self._clock, self._users),
+            keys=KeyRing(self._stores.keys, self._clock),
             options=options,
             queues=self._queues,
             audit=self._stores.audit,

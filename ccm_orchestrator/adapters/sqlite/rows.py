@@ -38,7 +38,7 @@ RESULTS = TypeAdapter(TaskResult)
 OPTIONS = TypeAdapter(RunOptions)
 SHOWN = 100
 """Characters of a bad value that its sentence quotes."""
-_UNREADABLE_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+UNREADABLE_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -134,8 +134,8 @@ def read_task(row: sqlite3.Row) -> tuple[Task, list[str]]:
         profile=reader.optional_text("profile") or DEFAULT_PROFILE,
         status=TaskStatus(row["status"]),
         priority=row["priority"],
-        created_at=reader.time("created_at") or _UNREADABLE_TIME,
-        updated_at=reader.time("updated_at") or _UNREADABLE_TIME,
+        created_at=reader.time("created_at") or UNREADABLE_TIME,
+        updated_at=reader.time("updated_at") or UNREADABLE_TIME,
         run_after=reader.time("run_after"),
         after=reader.texts("after"),
         dedup_key=reader.optional_text("dedup_key"),
