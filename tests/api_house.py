@@ -13,6 +13,7 @@ import httpx
 from fastapi import FastAPI
 
 from ccm_orchestrator.api.app import create_app
+from ccm_orchestrator.api.guards import GuardedRoute
 from ccm_orchestrator.api.server import ApiServer
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
 from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
@@ -169,6 +170,11 @@ class House:
 
     def _poke(self) -> None:
         self.pokes += 1
+
+
+def routes(house: House) -> list[GuardedRoute]:
+    assert all(isinstance(route, GuardedRoute) for route in house.app.routes), "a route without a guard"
+    return [route for route in house.app.routes if isinstance(route, GuardedRoute)]
 
 
 def token_of(run_id: str) -> str:

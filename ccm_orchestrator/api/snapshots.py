@@ -83,10 +83,22 @@ async def _system(services: ApiServices, system_id: str) -> Snapshot | None:
     return {"system_id": found.system_id, "draining": found.draining} if found else None
 
 
+async def _key(services: ApiServices, ref: str) -> Snapshot:
+    key = await services.keys.find(ref)
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "prefix": key.prefix,
+        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
+        "revoked": key.revoked_at is not None,
+    }
+
+
 LOOKS: Mapping[str, Look] = {
     "tasks/{task_id}": _task,
     "agents/{agent}": _agent,
     "hooks/{run_id}": _agent,
+    "keys/{key}": _key,
     "permissions/{request_id}": _permission,
     "projects/{name}": project_snapshot,
     "systems/{system_id}": _system,

@@ -34,7 +34,7 @@ class KeyRing:
         """A key like the old one, for as long a time; the old one works for the overlap, so that both are accepted
         while the new one is carried to where it is used. Raises: KeyNotFound, WrongStatus."""
         now = self._clock.now()
-        old = await self._store.find(ref, now)
+        old = await self.find(ref)
         secret, prefix = make_key()
         until = None if old.expires_at is None else now + (old.expires_at - old.created_at)
         key = ApiKey(secrets.token_hex(16), old.name, prefix, old.scopes, old.owner, now, maker.name, until)
@@ -44,7 +44,11 @@ class KeyRing:
     async def revoke(self, ref: str) -> ApiKey:
         """From now on. Raises: KeyNotFound."""
         now = self._clock.now()
-        return await self._store.revoke((await self._store.find(ref, now)).key_id, now)
+        return await self._store.revoke((await self.find(ref)).key_id, now)
+
+    async def find(self, ref: str) -> ApiKey:
+        """By id, prefix or name. Raises: KeyNotFound."""
+        return await self._store.find(ref, self._clock.now())
 
     async def keys(self) -> Sequence[ApiKey]:
         """Newest first, those that work no more included."""

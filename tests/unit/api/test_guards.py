@@ -9,9 +9,9 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
-from ccm_orchestrator.api.guards import Guard, GuardedRoute
+from ccm_orchestrator.api.guards import Guard
 from ccm_orchestrator.api.limits import BodyLimit
-from tests.api_house import API_TOKEN, INTERNAL_SECRET, PORT, RUN_A, House, token_of
+from tests.api_house import API_TOKEN, INTERNAL_SECRET, PORT, RUN_A, House, routes, token_of
 
 OPEN = {"/health", "/health/tmux", "/health/database", "/health/supabase"}
 HOOK = "/internal/hooks/{run_id}/permission"
@@ -22,11 +22,6 @@ STATE_CHANGING = [
     ("POST", "/internal/spawn-agent"),
     ("POST", "/internal/kill-agent"),
 ]
-
-
-def routes(house: House) -> list[GuardedRoute]:
-    assert all(isinstance(route, GuardedRoute) for route in house.app.routes), "a route without a guard"
-    return [route for route in house.app.routes if isinstance(route, GuardedRoute)]
 
 
 def test_attack_9_every_route_declares_the_guard_of_its_audience(house: House) -> None:
