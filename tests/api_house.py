@@ -13,7 +13,7 @@ import httpx
 from fastapi import FastAPI
 
 from ccm_orchestrator.api.app import create_app
-from ccm_orchestrator.api.guards import GuardedRoute
+from ccm_orchestrator.api.guards import GuardedRoute, GuardedSocket
 from ccm_orchestrator.api.server import ApiServer
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
 from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
@@ -116,7 +116,7 @@ class House:
         window = await self.terminal.open_window(run_id, argv)
         self.launchpad.start(run_id)
         values: dict[str, Any] = {"state": RunState.RUNNING, "mode": Mode.INTERACTIVE, "profile": "executor"}
-        values |= {"window": window} | changes
+        values |= {"window": window, "session_id": "5bb48bdc", "resumed": False} | changes
         run = Run(
             run_id=run_id,
             task_id=task.task_id,
@@ -126,8 +126,6 @@ class House:
             project="blog",
             cwd=Path("/srv/blog"),
             driver="claude",
-            session_id="5bb48bdc",
-            resumed=False,
             created_at=self.clock.now(),
             **values,
         )
@@ -173,7 +171,8 @@ class House:
 
 
 def routes(house: House) -> list[GuardedRoute]:
-    assert all(isinstance(route, GuardedRoute) for route in house.app.routes), "a route without a guard"
+    guarded = all(isinstance(route, GuardedRoute | GuardedSocket) for route in house.app.routes)
+    assert guarded, "a route without a guard"
     return [route for route in house.app.routes if isinstance(route, GuardedRoute)]
 
 

@@ -21,8 +21,10 @@ from ccm_orchestrator.api import (
     systems,
     tasks,
 )
-from ccm_orchestrator.api.guards import Guard, GuardedRoute
+from ccm_orchestrator.api.guards import Guard, GuardedRoute, GuardedSocket
 from ccm_orchestrator.api.limits import BodyLimit, SecurityHeaders
+from ccm_orchestrator.api.live import routes as live
+from ccm_orchestrator.api.live.feed import Feed
 from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.security.local import LocalOnly
 
@@ -32,6 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     agents.router,
     approvals.router,
     stream.router,
+    live.router,
     history.router,
     systems.router,
     audit.router,
@@ -45,6 +48,8 @@ ROUTERS: tuple[APIRouter, ...] = (
 def create_app(services: ApiServices) -> FastAPI:
     app = bare_app()
     app.state.services = services
+    app.state.feed = Feed(services.bus)
+    app.state.hang_up = _nobody  # its server says how
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=services.options.max_body_bytes)
     app.add_middleware(LocalOnly, extra_hosts=services.options.extra_hosts, respond=problems.problem_response)
@@ -76,10 +81,16 @@ def describe() -> dict[str, Any]:
     }
     document["components"]["schemas"]["Problem"] = problems.schema()
     for route in app.routes:
+        if isinstance(route, GuardedSocket):
+            continue  # OpenAPI knows no WebSockets
         assert isinstance(route, GuardedRoute), f"{route} declares no guard"
         for method in route.methods or ():
             _describe_operation(document["paths"][route.path][method.lower()], route.guard)
     return document
+
+
+def _nobody(_peer: tuple[str, int]) -> None:
+    """There is no connection to drop."""
 
 
 def document() -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request, Response, WebSocket
 from fastapi.routing import APIRoute
+from starlette.requests import HTTPConnection
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocketState
 
 from ccm_orchestrator.api.auditing import HARMLESS, record_refusal, recorded
+from ccm_orchestrator.api.problems import problem_response
 from ccm_orchestrator.api.services import services_of
 from ccm_orchestrator.domain.caller import NOBODY, Caller, CallerKind, Scope
-from ccm_orchestrator.errors import Forbidden, NotFound, Unauthenticated
+from ccm_orchestrator.errors import Forbidden, NotFound, OrchestratorError, Unauthenticated
 from ccm_orchestrator.security.local import peer_is_loopback, presented_token
 
 
@@ -87,8 +91,30 @@ class HookRoute(GuardedRoute):
     guard = Guard.RUN_TOKEN
 
 
-def caller_of(request: Request) -> Caller:
-    caller: Caller = request.state.caller
+class GuardedSocket(WebSocketRoute):
+    """A WebSocket, refused with a problem document before the upgrade is made."""
+
+    guard: ClassVar[Guard] = Guard.API_TOKEN
+    scope_needed: ClassVar[Scope] = Scope.READ
+    """To listen; what a client sends over it may need more."""
+
+    def __init__(self, path: str, endpoint: Callable[[WebSocket], Awaitable[None]]) -> None:
+        """What `endpoint` raises of ours before it accepts is the refusal."""
+
+        async def guarded(websocket: WebSocket) -> None:
+            try:
+                websocket.state.caller = await admit(self.guard, self.scope_needed, websocket)
+                await endpoint(websocket)
+            except OrchestratorError as error:
+                if websocket.application_state is not WebSocketState.CONNECTING:
+                    raise
+                await websocket.send_denial_response(problem_response(error))
+
+        super().__init__(path, guarded, name=endpoint.__name__)
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    caller: Caller = connection.state.caller
     return caller
 
 
@@ -96,7 +122,7 @@ Asker = Annotated[Caller, Depends(caller_of)]
 """Who made the request; by the time an endpoint runs, it has the scope that the route needs."""
 
 
-async def admit(guard: Guard, scope: Scope, request: Request) -> Caller:
+async def admit(guard: Guard, scope: Scope, request: HTTPConnection) -> Caller:
     """Raises: Unauthenticated, Forbidden, NotFound (internal routes do not exist for other machines)."""
     if not peer_is_loopback(request.scope):
         if guard in (Guard.INTERNAL_SECRET, Guard.RUN_TOKEN):

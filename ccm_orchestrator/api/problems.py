@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -97,12 +97,16 @@ class Problem(BaseModel):
 
 def problem_response(error: errors.OrchestratorError) -> JSONResponse:
     """The answer to an error of ours."""
+    return _response(problem_of(error))
+
+
+def problem_of(error: errors.OrchestratorError) -> Problem:
     status = STATUS[type(error)]
     if status == 500:
         return _failure(error)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(error).__name__).lower()
     title = re.sub("-", " ", name).capitalize()
-    return _response(Problem(type=_urn(name), title=title, status=status, detail=error.message, facts=_facts(error)))
+    return Problem(type=_urn(name), title=title, status=status, detail=error.message, facts=_facts(error))
 
 
 def install(app: FastAPI) -> None:
@@ -135,32 +139,33 @@ async def _on_http(_request: Request, error: Exception) -> JSONResponse:
 
 async def _on_validation(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    found = [FieldProblem(where=_path(entry["loc"]), what=entry["msg"]) for entry in error.errors()]
-    unreadable = any(entry["type"] == "json_invalid" for entry in error.errors())
+    return _response(problem_of_validation(error.errors()))
+
+
+def problem_of_validation(refused: Sequence[Any]) -> Problem:
+    """`refused`: what pydantic says, an entry for each value."""
+    found = [FieldProblem(where=_path(entry["loc"]), what=entry["msg"]) for entry in refused]
+    unreadable = any(entry["type"] == "json_invalid" for entry in refused)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return _response(
-        Problem(
-            type=_urn("unreadable-json" if unreadable else "invalid-request"),
-            title="Unreadable JSON" if unreadable else "Invalid request",
-            status=400 if unreadable else 422,
-            detail=f"{found[0].where}: {found[0].what}{more}.",
-            errors=found,
-        )
+    return Problem(
+        type=_urn("unreadable-json" if unreadable else "invalid-request"),
+        title="Unreadable JSON" if unreadable else "Invalid request",
+        status=400 if unreadable else 422,
+        detail=f"{found[0].where}: {found[0].what}{more}.",
+        errors=found,
     )
 
 
 async def _on_failure(_request: Request, error: Exception) -> JSONResponse:
-    return _failure(error)
+    return _response(_failure(error))
 
 
-def _failure(error: Exception) -> JSONResponse:
+def _failure(error: Exception) -> Problem:
     """Says nothing of the cause: it may hold paths or secrets. The log has it, under the same number."""
     incident = secrets.token_hex(4)
     log.error("incident %s while answering a request", incident, exc_info=error)
     detail = f"The daemon failed to answer; its log tells why under `incident {incident}`."
-    return _response(
-        Problem(type=_urn("failure"), title="Internal error", status=500, detail=detail, incident=incident)
-    )
+    return Problem(type=_urn("failure"), title="Internal error", status=500, detail=detail, incident=incident)
 
 
 def _response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:

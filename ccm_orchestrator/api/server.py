@@ -12,10 +12,17 @@ from collections.abc import Generator
 import uvicorn
 from fastapi import FastAPI
 
+from ccm_orchestrator.api.services import ESCAPED
+from ccm_orchestrator.domain.dialogue import MAX_MESSAGE_BYTES
 from ccm_orchestrator.errors import InvalidSettings, PortBusy
 
 DRAIN_S = 5
 """How long requests may take to end when the server stops."""
+
+PING_S = 20.0
+"""How often a quiet WebSocket is asked whether its client is still there, and how long that may take to answer."""
+MAX_SOCKET_MESSAGE_BYTES = ESCAPED * MAX_MESSAGE_BYTES + 4_096
+"""What a client may send at once; more closes its WebSocket with 1009."""
 
 
 class ApiServer:
@@ -24,6 +31,7 @@ class ApiServer:
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
         """Port 0: any free one, which `port` tells after the start."""
         self._app = app
+        app.state.hang_up = self.hang_up
         self._host = "127.0.0.1" if host == "localhost" else host
         self._port = port
         self._server: _Server | None = None
@@ -46,6 +54,13 @@ class ApiServer:
         accepting.cancel()
         if self._serving.done():
             await self._serving
+
+    def hang_up(self, peer: tuple[str, int]) -> None:
+        """Drops the connection from there at once, with what it was to be sent: its client reads nothing any more."""
+        for connection in self._server.server_state.connections if self._server else ():
+            transport: asyncio.Transport | None = getattr(connection, "transport", None)
+            if transport is not None and transport.get_extra_info("peername")[:2] == tuple(peer):
+                transport.abort()
 
     async def stop(self) -> None:
         """Streams end and held hooks are let go; returns when the last request was answered or given up."""
@@ -92,7 +107,11 @@ def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="h11",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=MAX_SOCKET_MESSAGE_BYTES,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        ws_per_message_deflate=False,  # costs each connection memory, and every event a compression per reader
         lifespan="off",
         proxy_headers=False,  # the peer is what the socket says
         server_header=False,

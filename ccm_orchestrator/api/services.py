@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.task import MAX_PROMPT_BYTES
@@ -63,8 +64,8 @@ class ApiServices:
     """Set when the server stops: streams end, and held hooks are let go."""
 
 
-def services_of(request: Request) -> ApiServices:
-    services: ApiServices = request.app.state.services
+def services_of(connection: HTTPConnection) -> ApiServices:
+    services: ApiServices = connection.app.state.services
     return services
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from ccm_orchestrator.api.guards import TokenRoute
+from ccm_orchestrator.api.live.cursors import Start, start
 from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.domain.events import StoredEvent
@@ -53,22 +55,16 @@ async def stream_events(
         task_id = (await services.store.get(task_id)).task_id
     if run_id is not None:
         run_id = (await services.control.agent(run_id)).run.run_id
-    first, cursor = await _start(services, wanted)
-    follow = services.bus.follow(cursor, task_id, run_id, services.options.heartbeat_s)
-    return StreamingResponse(_frames(services, first, follow), media_type="text/event-stream")
+    begin = await start(services.events, wanted)
+    follow = services.bus.follow(begin.cursor, task_id, run_id, services.options.heartbeat_s)
+    return StreamingResponse(_frames(services, _opening(begin), follow), media_type="text/event-stream")
 
 
-async def _start(services: ApiServices, wanted: int | None) -> tuple[str, int]:
-    """What the stream opens with, and the cursor from which it follows. 0 asks for all that is kept."""
+def _opening(begin: Start) -> str:
     opening = f"retry: {RECONNECT_MS}\n\n"
-    first_seq, last_seq = await services.events.first_seq(), await services.events.last_seq()
-    if wanted is None:
-        return opening, last_seq
-    oldest = first_seq or last_seq + 1
-    if wanted == 0 or oldest - 1 <= wanted <= last_seq:
-        return opening, wanted
-    resync = f'id: {last_seq}\nevent: resync\ndata: {{"first_seq": {first_seq}, "last_seq": {last_seq}}}\n\n'
-    return opening + resync, last_seq
+    if begin.resync is None:
+        return opening
+    return f"{opening}id: {begin.cursor}\nevent: resync\ndata: {json.dumps(begin.resync)}\n\n"
 
 
 async def _frames(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from ccm_orchestrator.domain.events import BusEvent, HookRecord, StoredEvent
 from ccm_orchestrator.ports.journal import EventStore
@@ -63,16 +63,26 @@ class Bus:
         self, after_seq: int, task_id: str | None = None, run_id: str | None = None, idle_s: float = 15.0
     ) -> AsyncIterator[StoredEvent | None]:
         """Every event after the cursor, for ever; None after each `idle_s` without one (a heartbeat)."""
+        async for batch in self.batches(after_seq, task_id, run_id, idle_s):
+            for stored in batch:
+                yield stored
+            if not batch:
+                yield None
+
+    async def batches(
+        self, after_seq: int, task_id: str | None = None, run_id: str | None = None, idle_s: float = 15.0
+    ) -> AsyncGenerator[Sequence[StoredEvent], None]:
+        """The same by the handful, as the log is read; an empty one after each `idle_s` without any."""
         cursor = after_seq
         while True:
             waiter = asyncio.ensure_future(self.wait(idle_s))
             await asyncio.sleep(0)  # registered before the read: nothing can fall between the two
             try:
                 batch = await self.log.read(cursor, READ_BATCH, task_id, run_id)
-                for stored in batch:
-                    cursor = stored.seq
-                    yield stored
-                if not batch and not await waiter:
-                    yield None
+                if batch:
+                    cursor = batch[-1].seq
+                    yield batch
+                elif not await waiter:
+                    yield ()
             finally:
                 waiter.cancel()

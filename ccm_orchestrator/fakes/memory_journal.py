@@ -76,7 +76,9 @@ class MemoryJournal:
         found = [
             run
             for run in newest_first
-            if (run.state is not RunState.ENDED or not query.open_only) and query.task_id in (None, run.task_id)
+            if (run.state is not RunState.ENDED or not query.open_only)
+            and query.task_id in (None, run.task_id)
+            and query.session_id in (None, run.session_id)
         ]
         return found[: query.limit]
 

@@ -19,6 +19,8 @@ class RunQuery:
     open_only: bool = False
     task_id: str | None = None
     limit: int = 100
+    session_id: str | None = None
+    """Only runs of this conversation."""
 
 
 class Journal(Protocol):

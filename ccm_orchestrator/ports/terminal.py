@@ -41,6 +41,18 @@ class Key(StrEnum):
     STASH_DRAFT = "C-s"
     INTERRUPT = "C-c"
     YES = "1"
+    TAB = "Tab"
+    BACK_TAB = "BTab"
+    BACKSPACE = "BSpace"
+    DELETE = "DC"
+    UP = "Up"
+    DOWN = "Down"
+    LEFT = "Left"
+    RIGHT = "Right"
+    HOME = "Home"
+    END = "End"
+    PAGE_UP = "PPage"
+    PAGE_DOWN = "NPage"
 
 
 def typeable(text: str) -> str:

@@ -16,6 +16,7 @@ from ccm_orchestrator.errors import AccessRefused, Forbidden, MalformedHost, Mis
 
 _AUTHORITY = re.compile(rb"(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?", re.IGNORECASE)
 _FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
+SUBPROTOCOL_BEARER = "bearer."
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -58,10 +59,14 @@ def peer_is_loopback(scope: Scope) -> bool:
 def presented_token(scope: Scope) -> str | None:
     """The one token in the headers (`Authorization: Bearer` or `X-API-Key`); None when there is none, or several.
 
-    A query string is never looked at: it ends up in logs and histories.
+    A browser cannot give a WebSocket headers, so there `Sec-WebSocket-Protocol` may carry it, after `bearer.`. A query
+    string is never looked at: it ends up in logs and histories.
     """
     found = [_bearer(value) for value in _header(scope, b"authorization")]
     found += [value.decode("latin-1").strip() for value in _header(scope, b"x-api-key")]
+    if scope["type"] == "websocket":
+        offered = [name for name in scope["subprotocols"] if name.startswith(SUBPROTOCOL_BEARER)]
+        found += [name.removeprefix(SUBPROTOCOL_BEARER) for name in offered]
     return found[0] if len(found) == 1 and found[0] else None
 
 

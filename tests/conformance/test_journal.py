@@ -124,6 +124,14 @@ class TestRuns:
         assert list(await journal.runs(RunQuery(task_id="task-1"))) == [runs[0]]
         assert list(await journal.runs(RunQuery(limit=1))) == [runs[2]]
 
+    async def test_runs_of_a_conversation_are_found_by_it(self, journal: Journal) -> None:
+        first = await add_run(journal, run_id="1" * 32, session_id="5bb4-8bdc")
+        await add_run(journal, run_id="2" * 32, session_id="5bb4-8bdd")
+        await add_run(journal, run_id="3" * 32, session_id=None)
+        resumed = await add_run(journal, run_id="4" * 32, session_id="5bb4-8bdc", resumed=True)
+        assert list(await journal.runs(RunQuery(session_id="5bb4-8bdc"))) == [resumed, first]
+        assert list(await journal.runs(RunQuery(session_id="5bb4"))) == []
+
 
 class TestIntents:
     async def test_runs_are_named_while_a_message_is_on_its_way_or_a_request_is_open(self, journal: Journal) -> None:

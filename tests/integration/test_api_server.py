@@ -99,9 +99,11 @@ async def test_attacks_5_and_6_forwarding_headers_prove_nothing(server: ApiServe
 
 
 async def test_attack_4_an_upgrade_is_not_made(server: ApiServer) -> None:
-    upgrade = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAA\n"
+    key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n"
+    upgrade = f"Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n{key}"
     host = f"Host: localhost:{server.port}\n"
-    assert await raw(server, f"GET /api/events HTTP/1.1\n{host}{upgrade}\n") == 401
+    assert await raw(server, f"GET /api/events HTTP/1.1\n{host}{upgrade}\n") == 403
+    assert await raw(server, f"GET /ws HTTP/1.1\n{host}{upgrade}\n") == 401
     assert await raw(server, f"GET /api/events HTTP/1.1\n{host}{upgrade}Origin: https://evil.com\n{AUTH}\n") == 403
 
 

@@ -82,6 +82,9 @@ class SqliteJournal:
         if query.task_id is not None:
             conditions.append("task_id = ?")
             values.append(query.task_id)
+        if query.session_id is not None:
+            conditions.append("json_extract(run, '$.session_id') = ?")
+            values.append(query.session_id)
         statement = f"SELECT run FROM runs WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT ?"
         return await self._documents(_RUNS, statement, *values, query.limit)
 

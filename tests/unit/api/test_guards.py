@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
-from ccm_orchestrator.api.guards import Guard
+from ccm_orchestrator.api.guards import Guard, GuardedSocket
 from ccm_orchestrator.api.limits import BodyLimit
+from ccm_orchestrator.domain.caller import Scope
 from tests.api_house import API_TOKEN, INTERNAL_SECRET, PORT, RUN_A, House, routes, token_of
 
 OPEN = {"/health", "/health/tmux", "/health/database", "/health/supabase"}
+SOCKETS = {"/ws", "/ws/{ref}"}
 HOOK = "/internal/hooks/{run_id}/permission"
 STATE_CHANGING = [
     ("POST", "/api/tasks"),
@@ -36,6 +38,66 @@ def test_attack_9_every_route_declares_the_guard_of_its_audience(house: House) -
             expected = Guard.INTERNAL_SECRET
         assert guard is expected, path
     assert {path for (_, path), guard in guards.items() if guard is Guard.OPEN} == OPEN
+
+
+def test_attack_9_every_socket_wants_the_token_and_the_right_to_read(house: House) -> None:
+    sockets = {route.path: route for route in house.app.routes if isinstance(route, GuardedSocket)}
+    assert set(sockets) == SOCKETS
+    for socket in sockets.values():
+        assert (socket.guard, socket.scope_needed) == (Guard.API_TOKEN, Scope.READ)
+
+
+async def upgrade(
+    house: House, path: str, headers: Mapping[str, str], query: str = "", peer: str = "127.0.0.1"
+) -> tuple[int, bytes]:
+    """The status with which an upgrade is refused, and the answer's body; 101 when it is made."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.disconnect" if sent else "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    offered = headers.get("Sec-WebSocket-Protocol", "")
+    named = {"Host": f"127.0.0.1:{PORT}"} | dict(headers)
+    scope = {
+        "type": "websocket",
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in named.items()],
+        "subprotocols": [name.strip() for name in offered.split(",")] if offered else [],
+        "client": (peer, 50000),
+        "server": ("127.0.0.1", PORT),
+        "scheme": "ws",
+        "extensions": {"websocket.http.response": {}},
+    }
+    await house.app(scope, receive, send)
+    if sent[0]["type"] == "websocket.accept":
+        return 101, b""
+    assert sent[0]["type"] == "websocket.http.response.start"
+    return sent[0]["status"], sent[1]["body"]
+
+
+@pytest.mark.parametrize("path", sorted(SOCKETS))
+async def test_attack_4_sockets_are_refused_before_the_upgrade(house: House, path: str) -> None:
+    await house.agent()
+    path = path.replace("{ref}", RUN_A)
+    good, bearer = {"Authorization": f"Bearer {API_TOKEN}"}, {"Sec-WebSocket-Protocol": f"ccm.v1, bearer.{API_TOKEN}"}
+    assert (await upgrade(house, path, good))[0] == 101
+    assert (await upgrade(house, path, bearer))[0] == 101
+    for token in ("", "x", "null", API_TOKEN[:-1], API_TOKEN + "x", INTERNAL_SECRET, token_of(RUN_A)):
+        assert (await upgrade(house, path, {"Authorization": f"Bearer {token}"}))[0] == 401
+        assert (await upgrade(house, path, {"Sec-WebSocket-Protocol": f"ccm.v1, bearer.{token}"}))[0] == 401
+    for key in ("token", "access_token", "api_key", "authorization"):
+        assert (await upgrade(house, path, {}, f"{key}={API_TOKEN}"))[0] == 401
+    for origin in ("https://evil.com", "null", "http://localhost:3000"):
+        for credential in (good, bearer):
+            status, body = await upgrade(house, path, {**credential, "Origin": origin})
+            assert status == 403 and API_TOKEN.encode() not in body
+    assert (await upgrade(house, path, {**good, "Host": f"evil.com:{PORT}"}))[0] == 421
+    assert (await upgrade(house, path, {**good, "Sec-Fetch-Site": "cross-site"}))[0] == 403
+    assert (await upgrade(house, path, good, peer="10.0.0.5"))[0] == 403
 
 
 def concrete(route: APIRoute) -> str:
