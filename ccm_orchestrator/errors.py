@@ -5,7 +5,7 @@
     │   ├── InvalidTask            UnknownProject · UnknownDependency · DependencyCycle · UnknownProfile
     │   ├── QueueFull
     │   ├── NotFound               TaskNotFound · RunNotFound · MessageNotFound · PermissionNotFound ·
-    │   │                          KeyNotFound
+    │   │                          KeyNotFound · RuleNotFound
     │   ├── WrongStatus
     │   ├── InvalidProject
     │   └── InvalidSettings
@@ -89,6 +89,10 @@ class PermissionNotFound(NotFound):
 
 class KeyNotFound(NotFound):
     """There is no such API key; `ccm-orchestrator token list` shows those there are."""
+
+
+class RuleNotFound(NotFound):
+    """There is no approval rule with this id; `ccm-orchestrator approval rule list` shows those there are."""
 
 
 class WrongStatus(InputError):

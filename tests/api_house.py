@@ -18,14 +18,17 @@ from ccm_orchestrator.api.server import ApiServer
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
 from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
 from ccm_orchestrator.domain.profiles import BUILT_IN, Profile
+from ccm_orchestrator.domain.rules import ApprovalRule
 from ccm_orchestrator.domain.run import Mode, Run, RunState
 from ccm_orchestrator.domain.task import NewTask
+from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
+from ccm_orchestrator.fakes.memory_approvals import MemoryApprovalRules
 from ccm_orchestrator.fakes.memory_audit import MemoryAuditLog
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_keys import MemoryKeyStore
@@ -63,6 +66,8 @@ class House:
         self.options = ApiOptions("1.2.3", "desk", self.clock.now(), 10, 5, **(options or {}))
         self.keys = MemoryKeyStore()
         self.users: Users | None = None
+        self.rules = MemoryApprovalRules()
+        self.settings_rules: tuple[ApprovalRule, ...] = ()
         self.remotes: list[Queue] = []
         self.supabase_health: Callable[[], object] | None = None
         self.restart()
@@ -79,6 +84,7 @@ class House:
             launchpad=self.launchpad,
             drivers={"claude": FakeDriver()},
             profiles=self.profiles,
+            approvals=Approvals(self.rules, self.settings_rules, self.clock),
             clock=self.clock,
             token_of=lambda run_id: token_of(run_id) if run_id in (RUN_A, RUN_B) else None,
             poke=self._poke,

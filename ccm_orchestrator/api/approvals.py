@@ -1,4 +1,4 @@
-"""/api/permissions: what agents ask, and the answers."""
+"""/api/permissions and /api/approval-rules: what agents ask, the answers, and rules that answer by themselves."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from ccm_orchestrator.api.access import owner_of, visible_agent, visible_permission
+from ccm_orchestrator.api.approval_schemas import (
+    ApprovalRuleInput,
+    ApprovalRuleOutput,
+    DecisionInput,
+    PermissionOutput,
+    signed,
+)
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
-from ccm_orchestrator.api.schemas import DecisionInput, PermissionOutput
 from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller, Scope
-from ccm_orchestrator.domain.dialogue import PermissionRequest
+from ccm_orchestrator.domain.dialogue import AnswerScope, PermissionRequest
+from ccm_orchestrator.domain.rules import ApprovalRule
+from ccm_orchestrator.errors import Forbidden
 
 router = APIRouter(prefix="/api", tags=["approvals"], route_class=TokenRoute)
 
@@ -46,7 +55,7 @@ async def list_permissions(
 async def decide_for_agent(services: Services, caller: Asker, agent: str, body: DecisionInput) -> PermissionOutput:
     """For an agent that asks exactly one thing. The first answer wins, from here or from the agent's window."""
     run = (await visible_agent(services, caller, agent)).run
-    return PermissionOutput.of(await services.control.decide(run.run_id, body.verdict(caller), body.answers))
+    return await _decide(services, caller, run.run_id, body)
 
 
 @router.post("/permissions/{request_id}")
@@ -56,7 +65,65 @@ async def decide_permission(
 ) -> PermissionOutput:
     """The first answer wins, from here or from the agent's window."""
     asked = await visible_permission(services, caller, request_id)
-    return PermissionOutput.of(await services.control.decide(asked.request_id, body.verdict(caller), body.answers))
+    return await _decide(services, caller, asked.request_id, body)
+
+
+@router.get("/approval-rules")
+async def list_approval_rules(services: Services, caller: Asker) -> list[ApprovalRuleOutput]:
+    """In the order in which they are named when several say the same: of tasks, stored, of the configuration."""
+    known = await services.control.approvals.rules()
+    return [ApprovalRuleOutput.of(rule) for rule in known if caller.sees(rule.owner)]
+
+
+@router.post("/approval-rules", status_code=201)
+@needs(Scope.APPROVE)
+async def add_approval_rule(services: Services, caller: Asker, body: ApprovalRuleInput) -> ApprovalRuleOutput:
+    """It answers what is open already, too. One for all tasks of this machine needs the scope `admin`."""
+    _check_reach(caller)
+    approvals = services.control.approvals
+    rule = approvals.new(**body.model_dump(), owner=caller.owner, created_by=signed(caller, caller.name))
+    return ApprovalRuleOutput.of(await services.control.add_approval_rule(rule))
+
+
+@router.get("/approval-rules/{rule_id}")
+async def get_approval_rule(services: Services, caller: Asker, rule_id: str) -> ApprovalRuleOutput:
+    """By its id; a stored one also by a unique prefix."""
+    return ApprovalRuleOutput.of(await _visible_rule(services, caller, rule_id))
+
+
+@router.delete("/approval-rules/{rule_id}")
+@needs(Scope.APPROVE)
+async def remove_approval_rule(services: Services, caller: Asker, rule_id: str) -> ApprovalRuleOutput:
+    """The rule as it was. What it answered stays answered. One of the configuration is removed there."""
+    rule = await _visible_rule(services, caller, rule_id)
+    if rule.task_id is None:
+        _check_reach(caller)
+    await services.control.approvals.remove(rule)
+    return ApprovalRuleOutput.of(rule)
+
+
+async def _decide(services: ApiServices, caller: Caller, ref: str, body: DecisionInput) -> PermissionOutput:
+    if body.scope is AnswerScope.RULE:
+        _check_reach(caller)
+    verdict, wish = body.verdict(caller), body.wish(caller)
+    return PermissionOutput.of(await services.control.decide(ref, verdict, body.answers, wish))
+
+
+def _check_reach(caller: Caller) -> None:
+    """Raises: Forbidden."""
+    if caller.owner is None and not caller.may(Scope.ADMIN):
+        raise Forbidden(
+            f"A rule for all tasks of this machine needs the scope `admin`, which the credential {caller.name} does "
+            "not have; an answer may have the scope `task`."
+        )
+
+
+async def _visible_rule(services: ApiServices, caller: Caller, rule_id: str) -> ApprovalRule:
+    """Raises: RuleNotFound."""
+    rule = await services.control.approvals.get(rule_id)
+    if not caller.sees(rule.owner):
+        raise refusals.rule_not_found(rule_id)
+    return rule
 
 
 async def _seen(

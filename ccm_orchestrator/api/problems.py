@@ -34,6 +34,7 @@ STATUS: Mapping[type[errors.OrchestratorError], int] = {
     errors.NotFound: 404,
     errors.TaskNotFound: 404,
     errors.RunNotFound: 404,
+    errors.RuleNotFound: 404,
     errors.MessageNotFound: 404,
     errors.PermissionNotFound: 404,
     errors.KeyNotFound: 404,

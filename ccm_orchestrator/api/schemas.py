@@ -8,15 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from ccm_orchestrator.domain.caller import Caller, CallerKind
-from ccm_orchestrator.domain.dialogue import (
-    Decision,
-    Message,
-    MessageStatus,
-    PermissionRequest,
-    PermissionStatus,
-    Verdict,
-)
+from ccm_orchestrator.domain.dialogue import Expiry, Message, MessageStatus
 from ccm_orchestrator.domain.events import EventKind, StoredEvent
 from ccm_orchestrator.domain.profiles import PermissionMode, Profile
 from ccm_orchestrator.domain.run import Mode
@@ -70,21 +62,6 @@ class MessageInput(Input):
     text: str = Field(description="Typed to the agent as a person would; control characters but newline are dropped.")
 
 
-class DecisionInput(Input):
-    decision: Decision
-    reason: str = Field("", max_length=10_000, description="Told to the agent when it is denied.")
-    decided_by: Word = Field(
-        default="api", description="Who says so; only programs of this machine name somebody else than themselves."
-    )
-    updated_input: dict[str, Any] | None = Field(default=None, description="Replaces the tool's whole input.")
-    answers: dict[str, str] | None = Field(default=None, description="Question → answer, for a question.")
-
-    def verdict(self, caller: Caller) -> Verdict:
-        trusted = caller.kind in (CallerKind.LOCAL, CallerKind.INTERNAL)
-        decided_by = self.decided_by if trusted else f"{caller.kind}:{caller.name}"
-        return Verdict(self.decision, decided_by, self.reason, self.updated_input)
-
-
 class ProjectInput(Input):
     path: Path = Field(description="Absolute path of the directory in which agents work.")
     name: Word | None = Field(default=None, description="None: the directory's own name.")
@@ -125,6 +102,7 @@ class ProfileOutput(Output):
     time_limit_s: float | None
     inactivity_limit_s: float
     permission_timeout_s: float | None
+    permission_expiry: Expiry
     budget_usd: float | None
     memory_limit_mb: int
     env_names: list[str]
@@ -148,31 +126,6 @@ class MessageOutput(Output):
     @classmethod
     def of(cls, message: Message) -> Self:
         return cls.model_validate(message)
-
-
-class VerdictOutput(Output):
-    decision: Decision
-    decided_by: str
-    reason: str
-
-
-class PermissionOutput(Output):
-    request_id: str
-    run_id: str
-    task_id: str
-    dialog: str
-    tool_name: str
-    tool_input: dict[str, Any]
-    suggestions: list[Any]
-    status: PermissionStatus
-    created_at: datetime
-    expires_at: datetime | None
-    verdict: VerdictOutput | None
-    decided_at: datetime | None
-
-    @classmethod
-    def of(cls, request: PermissionRequest) -> Self:
-        return cls.model_validate(request)
 
 
 class EventOutput(Output):

@@ -70,7 +70,15 @@ async def _permission(services: ApiServices, ref: str) -> Snapshot:
         "decision": verdict.decision if verdict else None,
         "decided_by": verdict.decided_by if verdict else None,
         "reason": verdict.reason if verdict else None,
+        "scope": verdict.scope if verdict else None,
+        "rule_ids": list(verdict.rule_ids) if verdict else [],
     }
+
+
+async def _approval_rule(services: ApiServices, ref: str) -> Snapshot:
+    rule = await services.control.approvals.get(ref)
+    names = ("rule_id", "decision", "tool", "path", "command", "project", "profile", "task_id", "owner", "created_by")
+    return {name: getattr(rule, name) for name in names}
 
 
 async def project_snapshot(services: ApiServices, name: str) -> Snapshot | None:
@@ -100,6 +108,7 @@ LOOKS: Mapping[str, Look] = {
     "hooks/{run_id}": _agent,
     "keys/{key}": _key,
     "permissions/{request_id}": _permission,
+    "approval-rules/{rule_id}": _approval_rule,
     "projects/{name}": project_snapshot,
     "systems/{system_id}": _system,
 }

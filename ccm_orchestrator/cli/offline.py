@@ -19,6 +19,7 @@ from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
 from ccm_orchestrator.api.app import create_app
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
 from ccm_orchestrator.cli.connection import ANSWER_TIMEOUT_S
+from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.queues import Queues
@@ -85,6 +86,7 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         launchpad=build_launchpad(settings),
         drivers=build_drivers(settings, dict(os.environ), stores.tasks),
         profiles=profiles,
+        approvals=Approvals(stores.approval_rules, settings.approval_rules(), clock),
         clock=clock,
         token_of=secrets.run_token,
         poke=lambda: None,

@@ -51,6 +51,24 @@ class Decision(StrEnum):
     DENY = "deny"
 
 
+class AnswerScope(StrEnum):
+    """How far an answer reaches."""
+
+    ONCE = "once"
+    TASK = "task"
+    """The same again is answered the same for the rest of the task."""
+    RULE = "rule"
+    """A stored rule answers the same from now on, in other tasks, too."""
+
+
+class Expiry(StrEnum):
+    """What becomes of a request that nobody answered in time."""
+
+    DENY = "deny"
+    TERMINAL = "terminal"
+    """It can only be answered in the agent's window from then on."""
+
+
 class PermissionStatus(StrEnum):
     OPEN = "open"
     DECIDED = "decided"
@@ -58,6 +76,7 @@ class PermissionStatus(StrEnum):
     ANSWERED_ELSEWHERE = "answered_elsewhere"
     """Somebody answered in the terminal, or the agent went on without an answer."""
     EXPIRED = "expired"
+    """Nobody answered in time, and what `on_expiry` says was done; or its agent ended first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +86,23 @@ class Verdict:
     reason: str = ""
     updated_input: Mapping[str, object] | None = None
     """Replaces the tool's whole input; carries the answers of a question."""
+    scope: AnswerScope = AnswerScope.ONCE
+    rule_ids: tuple[str, ...] = ()
+    """The rules that gave this answer, or the one that was made of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskingContext:
+    """Where a request comes from. What is not known is empty."""
+
+    agent: str = ""
+    project: str = ""
+    profile: str = ""
+    directory: str = ""
+    """In which the agent works at that moment."""
+    permission_mode: str = ""
+    subagent: str = ""
+    """Kind of the sub-agent that asks; empty: the agent itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +123,10 @@ class PermissionRequest:
     expires_at: datetime | None = None
     verdict: Verdict | None = None
     decided_at: datetime | None = None
+    on_expiry: Expiry = Expiry.DENY
+    context: AskingContext = AskingContext()
+    suggested_rule: Mapping[str, str] = field(default_factory=dict)
+    """Conditions of a rule that would cover the same again, and nothing more."""
 
 
 def problem_with_message(text: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ccm_orchestrator.domain.dialogue import Expiry
 from ccm_orchestrator.domain.run import Mode
 
 
@@ -37,7 +38,8 @@ class Profile:
     inactivity_limit_s: float = 300.0
     """No sign of life for this long while working with no tool running: nudge once, then fail the attempt."""
     permission_timeout_s: float | None = None
-    """Deny a permission request that nobody answered for this long; None: wait for ever."""
+    """A request that nobody answered for this long expires; None: it waits for ever."""
+    permission_expiry: Expiry = Expiry.DENY
     budget_usd: float | None = None
     memory_limit_mb: int = 2048
     env: dict[str, str] = field(default_factory=dict, repr=False)

@@ -12,6 +12,7 @@ from ccm_orchestrator.errors import (
     NotFound,
     PermissionNotFound,
     QueueFull,
+    RuleNotFound,
     RunNotFound,
     StaleTerm,
     TaskNotFound,
@@ -132,6 +133,17 @@ def ambiguous_permission(prefix: str) -> PermissionNotFound:
     return PermissionNotFound(
         f"More than one permission request begins with {prefix!r}: give more of the id.", request_id=prefix
     )
+
+
+def rule_not_found(rule_id: str) -> RuleNotFound:
+    return RuleNotFound(
+        f"There is no stored approval rule {rule_id!r}; `ccm-orchestrator approval rule list` shows those there are.",
+        rule_id=rule_id,
+    )
+
+
+def ambiguous_rule(prefix: str) -> RuleNotFound:
+    return RuleNotFound(f"More than one approval rule begins with {prefix!r}: give more of the id.", rule_id=prefix)
 
 
 def permission_closed(request: PermissionRequest) -> WrongStatus:

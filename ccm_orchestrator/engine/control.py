@@ -24,8 +24,10 @@ from ccm_orchestrator.domain.dialogue import (
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.explanation import Explanation, assumed_view, explain
 from ccm_orchestrator.domain.profiles import Profile
+from ccm_orchestrator.domain.rules import ApprovalRule
 from ccm_orchestrator.domain.run import Mode, Run, RunState, is_run_id
 from ccm_orchestrator.domain.task import DEFAULT_PROFILE, NewTask, Task, TaskStatus
+from ccm_orchestrator.engine.approvals import SAME_AGAIN, Approvals, RuleWish
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.kill_switch import KillSwitch, Stopped
 from ccm_orchestrator.engine.permissions import PermissionDesk
@@ -77,6 +79,7 @@ class Control:
         launchpad: Launchpad,
         drivers: Mapping[str, AgentDriver],
         profiles: Mapping[str, Profile],
+        approvals: Approvals,
         clock: Clock,
         token_of: Callable[[str], str | None],
         poke: Callable[[], None],
@@ -96,8 +99,10 @@ class Control:
         self._poke = poke
         self._projects_changed = projects_changed
         self._kill_switch = KillSwitch(queues, journal, launchpad, clock, poke)
+        self.approvals = approvals
+        window_answers = WindowAnswers(journal, terminal, drivers, clock)
         self._desk = PermissionDesk(
-            journal, bus, drivers, profiles, WindowAnswers(journal, terminal, drivers, clock), clock, poke
+            journal, bus, drivers, profiles, window_answers, approvals, self._owner_of, clock, poke
         )
 
     def now(self) -> datetime:
@@ -263,9 +268,17 @@ class Control:
         """By id or unique prefix. Raises: PermissionNotFound."""
         return await self._journal.permission(request_id)
 
-    async def decide(self, ref: str, verdict: Verdict, answers: Mapping[str, str] | None = None) -> PermissionRequest:
+    async def decide(
+        self, ref: str, verdict: Verdict, answers: Mapping[str, str] | None = None, wish: RuleWish = SAME_AGAIN
+    ) -> PermissionRequest:
         """See `PermissionDesk.decide`."""
-        return await self._desk.decide(ref, verdict, answers)
+        return await self._desk.decide(ref, verdict, answers, wish)
+
+    async def add_approval_rule(self, rule: ApprovalRule) -> ApprovalRule:
+        """It answers what is open already, too. Raises: InputError."""
+        added = await self.approvals.add(rule)
+        await self._desk.apply_rules()
+        return added
 
     async def expire_permissions(self) -> None:
         """For the orchestrator's slow sweep: requests that outlived the daemon that held them expire too."""
@@ -328,6 +341,10 @@ class Control:
             if not queue.remote:
                 raise
             return None
+
+    async def _owner_of(self, run: Run) -> str | None:
+        task = await self._task_of(run)
+        return task.owner if task else None
 
     def _status(self, run: Run, view: AgentView | None, task: Task | None) -> AgentStatus:
         return AgentStatus(run, view or assumed_view(run), task, self._terminal.attach_argv(run.window))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from ccm_orchestrator.domain.agent import AgentState, Evidence, Signal, Source
-from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
+from ccm_orchestrator.domain.dialogue import PermissionStatus
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.result import FailureKind
 from ccm_orchestrator.domain.run import RunState
@@ -20,6 +20,7 @@ from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.lingering import begins_anew, ending_of_rest, rests, stay_s
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.messenger import Messenger
+from ccm_orchestrator.engine.permission_news import close_request
 from ccm_orchestrator.engine.sweep import ENDED, UNSETTLED, screen_is_needed
 from ccm_orchestrator.errors import TerminalError
 from ccm_orchestrator.ports.launching import RunTrace, Ticket, WakeupKind
@@ -199,11 +200,8 @@ class Observer:
                 live.permissions_seen.add(request.request_id)
                 live.tracker.apply([Evidence(Source.HOOK, Signal.ASKED, request.created_at, request.dialog)])
             elif view.since > request.created_at and (view.dialog is None or view.state is not AgentState.WAITING):
-                await self._close_permission(request, PermissionStatus.ANSWERED_ELSEWHERE)
-
-    async def _close_permission(self, request: PermissionRequest, status: PermissionStatus) -> None:
-        await self._live.parts.journal.close_permission(request.request_id, status)
-        await self._live.publish(EventKind.PERMISSION_DECIDED, request_id=request.request_id, status=status)
+                parts = live.parts
+                await close_request(parts.journal, parts.bus, parts.clock, request, PermissionStatus.ANSWERED_ELSEWHERE)
 
     async def _look_at_screen(self) -> None:
         live = self._live

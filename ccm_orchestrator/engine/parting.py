@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ccm_orchestrator.domain.dialogue import MessageStatus, PermissionStatus
-from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.messenger import RUN_ENDED, Messenger
 from ccm_orchestrator.engine.parts import Parts
+from ccm_orchestrator.engine.permission_news import close_request
 
 
 async def close_dialogue(live: LiveRun) -> None:
@@ -24,9 +24,5 @@ async def close_unfollowed(parts: Parts, run: Run) -> None:
 
 
 async def _expire_permissions(parts: Parts, run: Run) -> None:
-    expired = PermissionStatus.EXPIRED
     for request in await parts.journal.permissions(run.run_id):
-        await parts.journal.close_permission(request.request_id, expired)
-        data = {"request_id": request.request_id, "status": expired}
-        now = parts.clock.now()
-        await parts.bus.publish(BusEvent(EventKind.PERMISSION_DECIDED, now, run.task_id, run.run_id, data))
+        await close_request(parts.journal, parts.bus, parts.clock, request, PermissionStatus.EXPIRED)

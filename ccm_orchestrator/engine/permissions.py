@@ -2,27 +2,38 @@
 
 The agent's terminal shows its own dialog all the while, and the first answer wins. A hook that hangs up was answered
 "No" in the terminal; one that was answered "Yes" there stays open until the run is seen to go on, which closes the
-request. A request that outlived the daemon that held it is answered by a key in the window.
+request. A request that outlived the daemon that held it is answered by a key in the window. What a rule answers, no
+person is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from ccm_orchestrator.domain.agent import Dialog
-from ccm_orchestrator.domain.asking import ID_PREFIX, request_id, subject
-from ccm_orchestrator.domain.dialogue import Decision, PermissionRequest, PermissionStatus, Verdict
-from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.domain.asking import ID_PREFIX, request_id
+from ccm_orchestrator.domain.dialogue import (
+    AskingContext,
+    Decision,
+    Expiry,
+    PermissionRequest,
+    PermissionStatus,
+    Verdict,
+)
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.run import Run
+from ccm_orchestrator.engine.approvals import SAME_AGAIN, Approvals, RuleWish, suggested
 from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.permission_news import close_request, permission_event
 from ccm_orchestrator.engine.window_answers import WindowAnswers
-from ccm_orchestrator.errors import InputError, WrongStatus
+from ccm_orchestrator.errors import InputError, PermissionNotFound, TerminalError, WrongStatus
 from ccm_orchestrator.ports.agents import AgentDriver, AskedPermission
 from ccm_orchestrator.ports.journal import Journal
 from ccm_orchestrator.ports.world import Clock
@@ -41,14 +52,19 @@ class PermissionDesk:
         drivers: Mapping[str, AgentDriver],
         profiles: Mapping[str, Profile],
         window_answers: WindowAnswers,
+        approvals: Approvals,
+        owner_of: Callable[[Run], Awaitable[str | None]],
         clock: Clock,
         poke: Callable[[], None],
     ) -> None:
+        """`owner_of` tells for which user a run works."""
         self._journal = journal
         self._bus = bus
         self._drivers = drivers
         self._profiles = profiles
         self._window_answers = window_answers
+        self._approvals = approvals
+        self._owner_of = owner_of
         self._clock = clock
         self._poke = poke
         self._held: Counter[str] = Counter()
@@ -63,6 +79,9 @@ class PermissionDesk:
         Raises: InputError when the payload asks nothing.
         """
         request, is_new = await self._request(run, payload)
+        if is_new and (verdict := await self._ruled(run, request)) is not None:
+            now = self._clock.now()
+            request = replace(request, status=PermissionStatus.DECIDED, verdict=verdict, decided_at=now)
         self._held[request.request_id] += 1  # before anybody can see the request, and decide it
         try:
             if is_new:
@@ -72,42 +91,74 @@ class PermissionDesk:
             self._held[request.request_id] -= 1
         return self._answer(run, settled)
 
-    async def decide(self, ref: str, verdict: Verdict, answers: Mapping[str, str] | None = None) -> PermissionRequest:
+    async def decide(
+        self,
+        ref: str,
+        verdict: Verdict,
+        answers: Mapping[str, str] | None = None,
+        wish: RuleWish = SAME_AGAIN,
+    ) -> PermissionRequest:
         """`ref` is a request, or an agent that asks exactly one thing; `answers` are those of a question.
 
+        A verdict that reaches further than once makes a rule, as `wish` says, which answers what else is open, too.
         Raises: PermissionNotFound, RunNotFound, WrongStatus, InputError, TerminalError.
         """
         request = await self._find(ref)
+        run = await self._journal.run(request.run_id)
         complete = _completed(request, verdict, answers)
+        rule = self._approvals.of_answer(run, request, complete, wish)
+        if rule is not None:
+            complete = replace(complete, rule_ids=(rule.rule_id,))
         if request.status is not PermissionStatus.OPEN:
             raise WrongStatus(f"The permission request {request.request_id} is {request.status.value} already.")
-        if self._held[request.request_id]:
-            decided = await self._journal.decide_permission(request.request_id, complete)
-        else:
-            run = await self._journal.run(request.run_id)
-            decided = await self._window_answers.decide(run, request, complete)
-        await self._announce(decided)
-        self._poke()
+        decided = await self._carry_out(run, request, complete)
+        if rule is not None:
+            await self._approvals.add(rule)
+            await self.apply_rules()
         return decided
 
+    async def apply_rules(self) -> None:
+        """Answers what is open, and what a rule answers that was not there when it was asked."""
+        for request in await self._journal.permissions(None, open_only=True):
+            run = await self._journal.run(request.run_id)
+            verdict = await self._ruled(run, request)
+            if verdict is not None:
+                with contextlib.suppress(WrongStatus, TerminalError):  # somebody was faster, or only a person can
+                    await self._carry_out(run, request, verdict)
+
     async def expire_due(self) -> None:
-        """Denies what nobody answered in time and no hook holds any more (held ones expire by themselves)."""
+        """For what no hook holds any more: held requests expire by themselves."""
         for request in await self._journal.permissions(None, open_only=True):
             if self._expired(request) and not self._held[request.request_id]:
-                run = await self._journal.run(request.run_id)
-                await self._window_answers.dismiss(run, request)
+                if request.on_expiry is Expiry.DENY:
+                    await self._window_answers.dismiss(await self._journal.run(request.run_id), request)
                 await self._close(request, PermissionStatus.EXPIRED)
 
     async def _request(self, run: Run, payload: Mapping[str, object]) -> tuple[PermissionRequest, bool]:
         """The open request that asks the same, or a new one."""
         asked = self._read(run, payload)
-        known = {request.request_id: request for request in await self._journal.permissions(run.run_id, False)}
-        repetition = 0
-        while (found := known.get(request_id(run.run_id, payload, repetition))) is not None:
+        for repetition in itertools.count():
+            wanted = request_id(run.run_id, payload, repetition)
+            try:
+                found = await self._journal.permission(wanted)
+            except PermissionNotFound:
+                return self._new(run, asked, wanted), True
             if found.status is PermissionStatus.OPEN:
                 return found, False
-            repetition += 1
-        return self._new(run, asked, request_id(run.run_id, payload, repetition)), True
+        raise AssertionError("it is counted for ever")
+
+    async def _ruled(self, run: Run, request: PermissionRequest) -> Verdict | None:
+        return await self._approvals.verdict(run, request, await self._owner_of(run))
+
+    async def _carry_out(self, run: Run, request: PermissionRequest, verdict: Verdict) -> PermissionRequest:
+        """Raises: WrongStatus, TerminalError."""
+        if self._held[request.request_id]:
+            decided = await self._journal.decide_permission(request.request_id, verdict)
+        else:
+            decided = await self._window_answers.decide(run, request, verdict)
+        await self._announce(decided)
+        self._poke()
+        return decided
 
     async def _record(self, request: PermissionRequest) -> None:
         await self._journal.add_permission(request)
@@ -125,7 +176,7 @@ class PermissionDesk:
         now = self._clock.now()
         profile = self._profiles.get(run.profile)
         timeout_s = profile.permission_timeout_s if profile else None
-        return PermissionRequest(
+        request = PermissionRequest(
             request_id=request_id,
             run_id=run.run_id,
             task_id=run.task_id,
@@ -136,7 +187,12 @@ class PermissionDesk:
             status=PermissionStatus.OPEN,
             created_at=now,
             expires_at=None if timeout_s is None else now + timedelta(seconds=timeout_s),
+            on_expiry=profile.permission_expiry if profile else Expiry.DENY,
+            context=AskingContext(
+                run.name, run.project, run.profile, asked.directory, asked.permission_mode, asked.subagent
+            ),
         )
+        return replace(request, suggested_rule=suggested(run, request))
 
     async def _settled(self, request: PermissionRequest, hung_up: asyncio.Future[Any]) -> PermissionRequest:
         """The request as soon as it is not open any more."""
@@ -172,7 +228,7 @@ class PermissionDesk:
 
     def _answer(self, run: Run, settled: PermissionRequest) -> Mapping[str, object] | None:
         verdict = settled.verdict
-        if settled.status is PermissionStatus.EXPIRED:
+        if settled.status is PermissionStatus.EXPIRED and settled.on_expiry is Expiry.DENY:
             verdict = Verdict(Decision.DENY, "timeout", "Nobody answered this request in time.")
         if verdict is None:
             return None
@@ -191,29 +247,10 @@ class PermissionDesk:
         return asked[0]
 
     async def _close(self, request: PermissionRequest, status: PermissionStatus) -> None:
-        await self._journal.close_permission(request.request_id, status)
-        await self._announce(await self._journal.permission(request.request_id))
+        await close_request(self._journal, self._bus, self._clock, request, status)
 
     async def _announce(self, request: PermissionRequest) -> None:
-        is_open = request.status is PermissionStatus.OPEN
-        data = {
-            "request_id": request.request_id,
-            "status": request.status.value,
-            "dialog": request.dialog,
-            "tool_name": request.tool_name,
-            "subject": subject(request.tool_input),
-        }
-        if request.verdict:
-            data |= {"decision": request.verdict.decision.value, "decided_by": request.verdict.decided_by}
-        await self._bus.publish(
-            BusEvent(
-                EventKind.PERMISSION_REQUESTED if is_open else EventKind.PERMISSION_DECIDED,
-                self._clock.now(),
-                request.task_id,
-                request.run_id,
-                data,
-            )
-        )
+        await self._bus.publish(permission_event(request, self._clock.now()))
 
 
 def _completed(request: PermissionRequest, verdict: Verdict, answers: Mapping[str, str] | None) -> Verdict:

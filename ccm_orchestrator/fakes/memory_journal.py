@@ -152,11 +152,13 @@ class MemoryJournal:
                 opened = replace(request, status=PermissionStatus.OPEN, verdict=None, decided_at=None)
                 self._permissions[request_id] = opened
 
-    async def close_permission(self, request_id: str, status: PermissionStatus) -> None:
+    async def close_permission(self, request_id: str, status: PermissionStatus) -> bool:
         with self._lock:
             request = self._permissions.get(request_id)
-            if request is not None and request.status is PermissionStatus.OPEN:
-                self._permissions[request_id] = replace(request, status=status, decided_at=self._clock.now())
+            if request is None or request.status is not PermissionStatus.OPEN:
+                return False
+            self._permissions[request_id] = replace(request, status=status, decided_at=self._clock.now())
+            return True
 
 
 class MemoryEventStore:

@@ -87,6 +87,11 @@ class AskedPermission:
     tool_input: Mapping[str, object] = field(repr=False)
     suggestions: tuple[object, ...] = ()
     """The agent's own proposals for "don't ask again", as it sent them."""
+    directory: str = ""
+    """In which the agent works at that moment; empty: not told."""
+    permission_mode: str = ""
+    subagent: str = ""
+    """Kind of the sub-agent that asks; empty: the agent itself."""
 
 
 class AgentDriver(Protocol):

@@ -80,8 +80,8 @@ class Journal(Protocol):
     async def reopen_permission(self, request_id: str) -> None:
         """Decided → open, without its verdict: it could not be carried out. Nothing when it is not decided."""
 
-    async def close_permission(self, request_id: str, status: PermissionStatus) -> None:
-        """Open → `status`; nothing when it is not open."""
+    async def close_permission(self, request_id: str, status: PermissionStatus) -> bool:
+        """Open → `status`; nothing, and False, when it is not open."""
 
 
 class EventStore(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -13,6 +13,8 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ccm_orchestrator.domain.profiles import Profile
+from ccm_orchestrator.domain.rules import ApprovalRule, problem_with_rule
+from ccm_orchestrator.settings.approvals import ApprovalRuleTable, build_rules
 from ccm_orchestrator.settings.profiles import ProfileTable, ProjectProfileTable, build_profiles
 from ccm_orchestrator.settings.sections import (
     ApiTable,
@@ -116,6 +118,9 @@ class Settings(Table):
     profiles_table: dict[Slug, ProfileTable] = Field(
         default_factory=dict, alias="profiles", description="Profiles of agents, by name."
     )
+    approval_rules_table: dict[Slug, ApprovalRuleTable] = Field(
+        default_factory=dict, alias="approval_rules", description="Rules that answer what agents ask, by name."
+    )
 
     @model_validator(mode="after")
     def _relations(self) -> Self:
@@ -143,7 +148,18 @@ class Settings(Table):
                     f"profiles.{name}.driver",
                     f"expected `profiles.{name}.command` to be set, because its driver is `generic`",
                 )
+        self._check_rules()
         return self
+
+    def _check_rules(self) -> None:
+        for name, table in self.approval_rules_table.items():
+            if table.decision is None:
+                raise _unrelated(
+                    f"approval_rules.{name}",
+                    f"expected `approval_rules.{name}.decision` to be set (`deny`, `ask` or `allow`)",
+                )
+            if (problem := problem_with_rule(build_rules({name: table})[0])) is not None:
+                raise _unrelated(f"approval_rules.{name}", f"`approval_rules.{name}` cannot be used: {problem[:-1]}")
 
     def profiles(self, project: Mapping[str, ProjectProfileTable] | None = None) -> Mapping[str, Profile]:
         """By name: the built-in ones as `[profiles.NAME]` changes them, and the user's own.
@@ -155,6 +171,9 @@ class Settings(Table):
             name: replace(profile, env=inherited | profile.env)
             for name, profile in build_profiles(project or {}, self.profiles_table).items()
         }
+
+    def approval_rules(self) -> Sequence[ApprovalRule]:
+        return build_rules(self.approval_rules_table)
 
     @property
     def database(self) -> Path:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ccm_orchestrator.domain.dialogue import Expiry
 from ccm_orchestrator.domain.profiles import BUILT_IN, PermissionMode, Profile
 from ccm_orchestrator.domain.run import Mode
 from ccm_orchestrator.settings.types import Argv, Count, Expect, Positive, PositiveOrZero, Table, Text, Texts
@@ -43,7 +44,11 @@ class ProfileTable(ProjectProfileTable):
     ) = Field(default=None, description="Claude Code's permission mode.")
     allowed_tools: Texts | None = Field(default=None, description="Tools that the agent may use without asking.")
     permission_timeout_s: PositiveOrZero | None = Field(
-        default=None, description="Seconds after which an unanswered permission is denied; 0: wait for ever."
+        default=None, description="Seconds after which an unanswered request expires; 0: it waits for ever."
+    )
+    permission_expiry: Annotated[Expiry, Expect("`deny` or `terminal`")] | None = Field(
+        default=None,
+        description="What becomes of a request that expires: it is denied, or it is left to the agent's terminal.",
     )
     budget_usd: PositiveOrZero | None = Field(default=None, description="US dollars that a run may cost; 0: no limit.")
     memory_limit_mb: Count | None = Field(

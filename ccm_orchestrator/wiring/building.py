@@ -12,6 +12,7 @@ from ccm_orchestrator.adapters.claude.driver import ClaudeDriver
 from ccm_orchestrator.adapters.clock import SystemClock
 from ccm_orchestrator.adapters.generic.driver import GenericDriver
 from ccm_orchestrator.adapters.rundir import RunDirectories
+from ccm_orchestrator.adapters.sqlite.approvals import SqliteApprovalRules
 from ccm_orchestrator.adapters.sqlite.audit import SqliteAuditLog
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
@@ -45,6 +46,7 @@ class Stores:
     journal: SqliteJournal
     events: SqliteEventStore
     outbox: SqliteOutbox
+    approval_rules: SqliteApprovalRules
     audit: SqliteAuditLog
     keys: SqliteKeyStore
 
@@ -60,6 +62,7 @@ def build_stores(settings: Settings) -> Stores:
         SqliteJournal(database, clock),
         SqliteEventStore(database),
         SqliteOutbox(database),
+        SqliteApprovalRules(database),
         SqliteAuditLog(database),
         SqliteKeyStore(database),
     )

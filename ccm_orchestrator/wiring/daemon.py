@@ -29,6 +29,7 @@ from ccm_orchestrator.api.app import create_app
 from ccm_orchestrator.api.server import ApiServer
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
 from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.orchestrator import Orchestrator
@@ -208,6 +209,7 @@ class Daemon:
             launchpad=build_launchpad(self.settings),
             drivers=self._drivers,
             profiles=self.settings.profiles(),
+            approvals=Approvals(self._stores.approval_rules, self.settings.approval_rules(), self._clock),
             clock=self._clock,
             token_of=local_secrets.run_token,
             poke=self._watchdog.poke,

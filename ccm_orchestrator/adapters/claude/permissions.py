@@ -26,6 +26,9 @@ def read_permission(payload: Mapping[str, object]) -> AskedPermission:
         tool_name=tool,
         tool_input=table(payload, "tool_input"),
         suggestions=tuple(items(payload, "permission_suggestions")),
+        directory=text(payload, "cwd"),
+        permission_mode=text(payload, "permission_mode"),
+        subagent=text(payload, "agent_type"),
     )
 
 

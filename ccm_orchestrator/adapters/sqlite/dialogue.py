@@ -97,10 +97,12 @@ def decide(connection: sqlite3.Connection, request_id: str, verdict: Verdict, no
     return _save(connection, replace(request, status=PermissionStatus.DECIDED, verdict=verdict, decided_at=now))
 
 
-def close(connection: sqlite3.Connection, request_id: str, status: PermissionStatus, now: datetime) -> None:
+def close(connection: sqlite3.Connection, request_id: str, status: PermissionStatus, now: datetime) -> bool:
     request = _permission(connection, request_id)
-    if request is not None and request.status is PermissionStatus.OPEN:
-        _save(connection, replace(request, status=status, decided_at=now))
+    if request is None or request.status is not PermissionStatus.OPEN:
+        return False
+    _save(connection, replace(request, status=status, decided_at=now))
+    return True
 
 
 def reopen(connection: sqlite3.Connection, request_id: str) -> None:

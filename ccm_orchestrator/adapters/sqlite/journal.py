@@ -135,9 +135,9 @@ class SqliteJournal:
     async def reopen_permission(self, request_id: str) -> None:
         await self._database.write(lambda c: dialogue.reopen(c, request_id))
 
-    async def close_permission(self, request_id: str, status: PermissionStatus) -> None:
+    async def close_permission(self, request_id: str, status: PermissionStatus) -> bool:
         now = self._clock.now()
-        await self._database.write(lambda c: dialogue.close(c, request_id, status, now))
+        return await self._database.write(lambda c: dialogue.close(c, request_id, status, now))
 
     async def _execute(self, statement: str, *values: object) -> None:
         def work(connection: sqlite3.Connection) -> None:

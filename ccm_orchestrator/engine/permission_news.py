@@ -1,0 +1,44 @@
+"""The event that tells of a permission request, and closing one with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ccm_orchestrator.domain.asking import subject
+from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
+from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.ports.journal import Journal
+from ccm_orchestrator.ports.world import Clock
+
+
+def permission_event(request: PermissionRequest, at: datetime) -> BusEvent:
+    is_open = request.status is PermissionStatus.OPEN
+    data: dict[str, object] = {
+        "request_id": request.request_id,
+        "status": request.status.value,
+        "dialog": request.dialog,
+        "tool_name": request.tool_name,
+        "subject": subject(request.tool_input),
+        "agent": request.context.agent,
+        "project": request.context.project,
+        "expires_at": request.expires_at.isoformat() if request.expires_at else None,
+    }
+    if (verdict := request.verdict) is not None:
+        data |= {
+            "decision": verdict.decision.value,
+            "decided_by": verdict.decided_by,
+            "reason": verdict.reason,
+            "scope": verdict.scope.value,
+            "rule_ids": list(verdict.rule_ids),
+        }
+    kind = EventKind.PERMISSION_REQUESTED if is_open else EventKind.PERMISSION_DECIDED
+    return BusEvent(kind, at, request.task_id, request.run_id, data)
+
+
+async def close_request(
+    journal: Journal, bus: Bus, clock: Clock, request: PermissionRequest, status: PermissionStatus
+) -> None:
+    """Nothing, and no event, when somebody was faster."""
+    if await journal.close_permission(request.request_id, status):
+        await bus.publish(permission_event(await journal.permission(request.request_id), clock.now()))
