@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from ccm_orchestrator.api.access import owner_of, visible_agent, visible_permission
+from ccm_orchestrator.api.answering import check_reach, decide
 from ccm_orchestrator.api.approval_schemas import (
     ApprovalRuleInput,
     ApprovalRuleOutput,
@@ -19,9 +20,8 @@ from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller, Scope
-from ccm_orchestrator.domain.dialogue import AnswerScope, PermissionRequest
+from ccm_orchestrator.domain.dialogue import PermissionRequest
 from ccm_orchestrator.domain.rules import ApprovalRule
-from ccm_orchestrator.errors import Forbidden
 
 router = APIRouter(prefix="/api", tags=["approvals"], route_class=TokenRoute)
 
@@ -55,7 +55,7 @@ async def list_permissions(
 async def decide_for_agent(services: Services, caller: Asker, agent: str, body: DecisionInput) -> PermissionOutput:
     """For an agent that asks exactly one thing. The first answer wins, from here or from the agent's window."""
     run = (await visible_agent(services, caller, agent)).run
-    return await _decide(services, caller, run.run_id, body)
+    return PermissionOutput.of(await decide(services, caller, run.run_id, body))
 
 
 @router.post("/permissions/{request_id}")
@@ -65,7 +65,7 @@ async def decide_permission(
 ) -> PermissionOutput:
     """The first answer wins, from here or from the agent's window."""
     asked = await visible_permission(services, caller, request_id)
-    return await _decide(services, caller, asked.request_id, body)
+    return PermissionOutput.of(await decide(services, caller, asked.request_id, body))
 
 
 @router.get("/approval-rules")
@@ -79,7 +79,7 @@ async def list_approval_rules(services: Services, caller: Asker) -> list[Approva
 @needs(Scope.APPROVE)
 async def add_approval_rule(services: Services, caller: Asker, body: ApprovalRuleInput) -> ApprovalRuleOutput:
     """It answers what is open already, too. One for all tasks of this machine needs the scope `admin`."""
-    _check_reach(caller)
+    check_reach(caller)
     approvals = services.control.approvals
     rule = approvals.new(**body.model_dump(), owner=caller.owner, created_by=signed(caller, caller.name))
     return ApprovalRuleOutput.of(await services.control.add_approval_rule(rule))
@@ -97,25 +97,9 @@ async def remove_approval_rule(services: Services, caller: Asker, rule_id: str) 
     """The rule as it was. What it answered stays answered. One of the configuration is removed there."""
     rule = await _visible_rule(services, caller, rule_id)
     if rule.task_id is None:
-        _check_reach(caller)
+        check_reach(caller)
     await services.control.approvals.remove(rule)
     return ApprovalRuleOutput.of(rule)
-
-
-async def _decide(services: ApiServices, caller: Caller, ref: str, body: DecisionInput) -> PermissionOutput:
-    if body.scope is AnswerScope.RULE:
-        _check_reach(caller)
-    verdict, wish = body.verdict(caller), body.wish(caller)
-    return PermissionOutput.of(await services.control.decide(ref, verdict, body.answers, wish))
-
-
-def _check_reach(caller: Caller) -> None:
-    """Raises: Forbidden."""
-    if caller.owner is None and not caller.may(Scope.ADMIN):
-        raise Forbidden(
-            f"A rule for all tasks of this machine needs the scope `admin`, which the credential {caller.name} does "
-            "not have; an answer may have the scope `task`."
-        )
 
 
 async def _visible_rule(services: ApiServices, caller: Caller, rule_id: str) -> ApprovalRule:

@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from ccm_orchestrator.api import problems
 from ccm_orchestrator.api.access import visible_permission
+from ccm_orchestrator.api.answering import decide
+from ccm_orchestrator.api.approval_schemas import PermissionOutput
 from ccm_orchestrator.api.auditing import write_down
 from ccm_orchestrator.api.live.frames import FrameType
 from ccm_orchestrator.api.live.inbound import INBOUND, Answer, Interrupt, ScreenInput, Sent, UserMessage
 from ccm_orchestrator.api.live.subjects import Subject
-from ccm_orchestrator.api.schemas import MessageOutput, PermissionOutput
+from ccm_orchestrator.api.schemas import MessageOutput
 from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.api.snapshots import told
 from ccm_orchestrator.domain.caller import Caller, Scope
@@ -84,7 +86,7 @@ async def _do(services: ApiServices, caller: Caller, subject: Subject, wanted: W
             return {"message": MessageOutput.of(message).model_dump(mode="json", exclude={"text"})}
         case Answer():
             ref = await _asked(services, caller, subject, wanted)
-            decided = await control.decide(ref, wanted.verdict(caller), wanted.answers)
+            decided = await decide(services, caller, ref, wanted)
             return {"permission": PermissionOutput.of(decided).model_dump(mode="json")}
         case Interrupt():
             return {"agent": (await hands.interrupt(await subject.agent())).name}

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from ccm_orchestrator.api.schemas import DecisionInput, Input, Word
+from ccm_orchestrator.api.approval_schemas import DecisionInput
+from ccm_orchestrator.api.schemas import Input, Word
 from ccm_orchestrator.domain.dialogue import Decision
 from ccm_orchestrator.ports.terminal import Key
 
