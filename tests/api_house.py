@@ -115,7 +115,7 @@ class House:
 
     async def agent(self, run_id: str = RUN_A, **changes: Any) -> Run:
         """A running agent with its task, its window and nothing observed yet."""
-        task, _ = await self.store.enqueue(NewTask("blog", "Fix the test\nand say so"))
+        task, _ = await self.store.enqueue(NewTask("blog", "Fix the test\nand say so", owner=changes.get("owner")))
         (task,) = await self.store.claim(ClaimRequest(f"claim-{run_id}", "desk", "boot", 1, 60.0))
         await self.store.begin(task.key, run_id)
         argv = await self.launchpad.prepare(run_id, 0, Launch(["claude"], {}, Path("/srv/blog")))

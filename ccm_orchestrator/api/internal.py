@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from ccm_orchestrator.api.guards import HookRoute, InternalRoute
+from ccm_orchestrator.api.guards import Asker, HookRoute, InternalRoute
 from ccm_orchestrator.api.schemas import KillInput, SpawnInput
 from ccm_orchestrator.api.services import Services
 from ccm_orchestrator.api.task_schemas import AgentOutput, TaskOutput
@@ -20,9 +20,11 @@ hooks = APIRouter(prefix="/internal/hooks", tags=["internal"], route_class=HookR
 
 
 @router.post("/spawn-agent", status_code=202)
-async def spawn_agent(services: Services, body: SpawnInput, idempotency_key: IdempotencyKey = None) -> TaskOutput:
+async def spawn_agent(
+    services: Services, caller: Asker, body: SpawnInput, idempotency_key: IdempotencyKey = None
+) -> TaskOutput:
     """Stores a task; its agent is started as soon as the machine has room."""
-    task, _ = await submit(services, body, "internal", idempotency_key)
+    task, _ = await submit(services, caller, body, "internal", idempotency_key)
     return TaskOutput.of(task)
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from ccm_orchestrator.api.guards import TokenRoute
+from ccm_orchestrator.api.access import EventSight, visible_agent, visible_task
+from ccm_orchestrator.api.guards import Asker, TokenRoute
 from ccm_orchestrator.api.live.cursors import Start, start
 from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput
 from ccm_orchestrator.api.services import ApiServices, Services
@@ -36,6 +37,7 @@ HEARTBEAT = ": still here\n\n"
 )
 async def stream_events(
     services: Services,
+    caller: Asker,
     task_id: str | None = None,
     run_id: str | None = None,
     after: Annotated[
@@ -52,12 +54,13 @@ async def stream_events(
 ) -> StreamingResponse:
     wanted = last_event_id if last_event_id is not None else after
     if task_id is not None:
-        task_id = (await services.store.get(task_id)).task_id
+        task_id = (await visible_task(services, caller, task_id)).task_id
     if run_id is not None:
-        run_id = (await services.control.agent(run_id)).run.run_id
+        run_id = (await visible_agent(services, caller, run_id)).run.run_id
     begin = await start(services.events, wanted)
     follow = services.bus.follow(begin.cursor, task_id, run_id, services.options.heartbeat_s)
-    return StreamingResponse(_frames(services, _opening(begin), follow), media_type="text/event-stream")
+    seen = _seen(EventSight(services, caller), follow)
+    return StreamingResponse(_frames(services, _opening(begin), seen), media_type="text/event-stream")
 
 
 def _opening(begin: Start) -> str:
@@ -65,6 +68,15 @@ def _opening(begin: Start) -> str:
     if begin.resync is None:
         return opening
     return f"{opening}id: {begin.cursor}\nevent: resync\ndata: {json.dumps(begin.resync)}\n\n"
+
+
+async def _seen(
+    sight: EventSight, follow: AsyncIterator[StoredEvent | None]
+) -> AsyncGenerator[StoredEvent | None, None]:
+    """Without what belongs to others."""
+    async for stored in follow:
+        if stored is None or await sight.sees(stored):
+            yield stored
 
 
 async def _frames(

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from ccm_orchestrator.api.access import require_own_store
 from ccm_orchestrator.api.auditing import Noted
-from ccm_orchestrator.api.guards import TokenRoute, needs
+from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
 from ccm_orchestrator.api.schemas import (
     DrainInput,
     ProfileOutput,
@@ -21,14 +22,15 @@ from ccm_orchestrator.api.schemas import (
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.snapshots import project_snapshot
 from ccm_orchestrator.domain.caller import Scope
+from ccm_orchestrator.ports.journal import RunQuery
 
 router = APIRouter(prefix="/api", tags=["systems"], route_class=TokenRoute)
 
 
 @router.get("/status")
-async def get_status(services: Services) -> StatusOutput:
+async def get_status(services: Services, caller: Asker) -> StatusOutput:
     options = services.options
-    counts = await services.store.counts()
+    counts = await services.store.counts(caller.owner)
     return StatusOutput(
         version=options.version,
         system_id=options.system_id,
@@ -36,7 +38,7 @@ async def get_status(services: Services) -> StatusOutput:
         trouble=options.trouble(),
         max_agents=options.max_agents,
         queue_limit=options.queue_limit,
-        agents=len(await services.control.agents()),
+        agents=len(await services.control.agents(RunQuery(open_only=True, owner=caller.owner))),
         tasks={status.value: count for status, count in counts.items()},
         supabase=supabase_health(services),
     )
@@ -48,8 +50,10 @@ StoreName = Annotated[
 
 
 @router.get("/systems")
-async def list_systems(services: Services, store: StoreName = None) -> list[SystemOutput]:
+async def list_systems(services: Services, caller: Asker, store: StoreName = None) -> list[SystemOutput]:
     """The machines that run the daemon, as one task store knows them."""
+    if store is not None:
+        require_own_store(caller, store)
     queue = services.queues.named(store) if store else list(services.queues)[-1]
     return [SystemOutput.model_validate(system) for system in await queue.store.systems()]
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from ccm_orchestrator.api.guards import TokenRoute, needs
+from ccm_orchestrator.api.access import require_own_store, visible_task
+from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
 from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput, EventPage, TaskInput
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
-from ccm_orchestrator.domain.caller import Scope
+from ccm_orchestrator.domain import refusals
+from ccm_orchestrator.domain.caller import Caller, Scope
 from ccm_orchestrator.domain.task import Task, TaskStatus
 from ccm_orchestrator.engine.queues import LOCAL
-from ccm_orchestrator.errors import WrongStatus
+from ccm_orchestrator.errors import TaskNotFound, WrongStatus
 from ccm_orchestrator.ports.tasks import TaskQuery
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"], route_class=TokenRoute)
@@ -32,10 +35,10 @@ IdempotencyKey = Annotated[
 @router.post("", status_code=201)
 @needs(Scope.SUBMIT)
 async def create_task(
-    services: Services, body: TaskInput, response: Response, idempotency_key: IdempotencyKey = None
+    services: Services, caller: Asker, body: TaskInput, response: Response, idempotency_key: IdempotencyKey = None
 ) -> TaskOutput:
     """201 for a new task, 200 for one that is there already; both come after it is durably stored."""
-    task, is_new = await submit(services, body, "api", idempotency_key)
+    task, is_new = await submit(services, caller, body, "api", idempotency_key)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/api/tasks/{task.task_id}"
     return TaskOutput.of(task)
@@ -44,6 +47,7 @@ async def create_task(
 @router.get("")
 async def list_tasks(
     services: Services,
+    caller: Asker,
     status: Annotated[list[TaskStatus] | None, Query()] = None,
     project: str | None = None,
     tag: str | None = None,
@@ -52,7 +56,9 @@ async def list_tasks(
     store: Annotated[str, Query(description="`local`, or `supabase` for what this machine may see there.")] = LOCAL,
 ) -> TaskPage:
     """Of one task store, newest first."""
-    query = TaskQuery(frozenset(status or ()), project, tag, limit + 1, before)
+    if before is not None and caller.owner is not None:
+        before = (await visible_task(services, caller, before)).task_id
+    query = TaskQuery(frozenset(status or ()), project, tag, limit + 1, before, caller.owner)
     tasks = await services.queues.named(store).store.list(query)
     shown = tasks[:limit]
     return TaskPage(
@@ -61,53 +67,76 @@ async def list_tasks(
 
 
 @router.get("/{task_id}")
-async def get_task(services: Services, task_id: str) -> TaskOutput:
+async def get_task(services: Services, caller: Asker, task_id: str) -> TaskOutput:
     """By id, or a unique prefix of at least four characters."""
-    return TaskOutput.of((await services.queues.find(task_id))[1])
+    return TaskOutput.of(await visible_task(services, caller, task_id))
 
 
 @router.post("/{task_id}/stop", status_code=202)
 @needs(Scope.CONTROL)
-async def stop_task(services: Services, task_id: str) -> TaskOutput:
+async def stop_task(services: Services, caller: Asker, task_id: str) -> TaskOutput:
     """Cancelled at once when nothing runs; else flagged, and its agent is ended: interrupt, terminate, kill."""
-    return TaskOutput.of(await services.control.stop_task(task_id))
+    return TaskOutput.of(await services.control.stop_task((await visible_task(services, caller, task_id)).task_id))
 
 
 @router.post("/{task_id}/retry")
 @needs(Scope.CONTROL)
-async def retry_task(services: Services, task_id: str) -> TaskOutput:
+async def retry_task(services: Services, caller: Asker, task_id: str) -> TaskOutput:
     """A failed, cancelled or held task is queued again, with all its attempts anew."""
-    return TaskOutput.of(await services.control.retry_task(task_id))
+    return TaskOutput.of(await services.control.retry_task((await visible_task(services, caller, task_id)).task_id))
 
 
 @router.post("/{task_id}/release")
 @needs(Scope.CONTROL)
-async def release_task(services: Services, task_id: str) -> TaskOutput:
+async def release_task(services: Services, caller: Asker, task_id: str) -> TaskOutput:
     """A held task is queued again."""
-    return TaskOutput.of(await services.control.release_task(task_id))
+    return TaskOutput.of(await services.control.release_task((await visible_task(services, caller, task_id)).task_id))
 
 
 @router.get("/{task_id}/events")
 async def list_task_events(
     services: Services,
+    caller: Asker,
     task_id: str,
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> EventPage:
     """Oldest first; `/api/events?task_id=` streams them."""
-    task = (await services.queues.find(task_id))[1]
+    task = await visible_task(services, caller, task_id)
     stored = await services.events.read(after, limit, task_id=task.task_id)
     return EventPage(items=[EventOutput.of(event) for event in stored], next_after=stored[-1].seq if stored else after)
 
 
-async def submit(services: ApiServices, body: TaskInput, source: str, key: str | None) -> tuple[Task, bool]:
+async def submit(
+    services: ApiServices, caller: Caller, body: TaskInput, source: str, key: str | None
+) -> tuple[Task, bool]:
     """The key becomes the task's id, so that a repeated request finds the task for as long as the store keeps it."""
-    task_id = hashlib.sha256(f"idempotency-key:{key}".encode()).hexdigest()[:32] if key else None
-    new = body.new_task(source, task_id)
+    require_own_store(caller, body.store)
+    if caller.owner is not None:
+        for task_id in body.after:
+            await _require_visible_dependency(services, caller, task_id)
+    new = replace(body.new_task(source, _task_id(caller, key)), owner=caller.owner)
     task, is_new = await services.control.submit(new, body.store)
-    if task_id is not None and (task.project, task.prompt) != (new.project, new.prompt):
+    if not caller.sees(task.owner):
+        raise WrongStatus(f"The dedup key {body.dedup_key!r} is in use by somebody else: choose another one.")
+    if key is not None and (task.project, task.prompt) != (new.project, new.prompt):
         raise WrongStatus(
             f"The Idempotency-Key or dedup key was used for task {task.task_id}, which asks for something else.",
             task_id=task.task_id,
         )
     return task, is_new
+
+
+def _task_id(caller: Caller, key: str | None) -> str | None:
+    """Each user has keys of their own."""
+    if key is None:
+        return None
+    whose = "" if caller.owner is None else f"{caller.owner}:"
+    return hashlib.sha256(f"idempotency-key:{whose}{key}".encode()).hexdigest()[:32]
+
+
+async def _require_visible_dependency(services: ApiServices, caller: Caller, task_id: str) -> None:
+    try:
+        await visible_task(services, caller, task_id)
+    except TaskNotFound:
+        raise refusals.unknown_dependency(task_id) from None

@@ -81,6 +81,8 @@ class Run:
     """Why its attempt failed; a run lost to the machine is resumed by the next one, a failed one starts afresh."""
     store: str = "local"
     """Name of the task store that its task came from."""
+    owner: str | None = None
+    """The user for whom it works, as its task says; None: the machine's own."""
     daemon_deaths: int = 0
     """Times the daemon died within a minute of starting this task's runs; three make the task `poison`."""
 

@@ -92,6 +92,7 @@ def _new_run(
         session_id=session_id,
         resumed=resume or wish.resume,
         created_at=parts.clock.now(),
+        owner=task.owner,
         daemon_deaths=earlier.daemon_deaths if earlier else 0,
     )
 

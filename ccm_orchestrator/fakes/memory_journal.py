@@ -79,6 +79,7 @@ class MemoryJournal:
             if (run.state is not RunState.ENDED or not query.open_only)
             and query.task_id in (None, run.task_id)
             and query.session_id in (None, run.session_id)
+            and query.owner in (None, run.owner)
         ]
         return found[: query.limit]
 

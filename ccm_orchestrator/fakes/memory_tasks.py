@@ -80,9 +80,9 @@ class MemoryTaskStore:
                 tasks = tasks[: tasks.index(self._get(query.before))]
         return [task for task in reversed(tasks) if _matches(task, query)][: query.limit]
 
-    async def counts(self) -> Mapping[TaskStatus, int]:
+    async def counts(self, owner: str | None = None) -> Mapping[TaskStatus, int]:
         with self._lock:
-            counts = Counter(task.status for task in self._tasks.values())
+            counts = Counter(task.status for task in self._tasks.values() if owner in (None, task.owner))
         return {status: counts[status] for status in TaskStatus}
 
     async def claim(self, request: ClaimRequest) -> Sequence[Task]:

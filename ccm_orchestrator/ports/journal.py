@@ -21,6 +21,8 @@ class RunQuery:
     limit: int = 100
     session_id: str | None = None
     """Only runs of this conversation."""
+    owner: str | None = None
+    """Only runs for this user; None: everybody's."""
 
 
 class Journal(Protocol):

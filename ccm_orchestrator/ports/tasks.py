@@ -98,7 +98,8 @@ class TaskStore(Protocol):
     async def list(self, query: TaskQuery) -> Sequence[Task]:
         """Newest first."""
 
-    async def counts(self) -> Mapping[TaskStatus, int]: ...
+    async def counts(self, owner: str | None = None) -> Mapping[TaskStatus, int]:
+        """Of one user's tasks; None: of all."""
 
     async def claim(self, request: ClaimRequest) -> Sequence[Task]:
         """Up to `count` queued tasks for this system: priority, then the project with fewest leased tasks, then age.

@@ -132,6 +132,13 @@ class TestRuns:
         assert list(await journal.runs(RunQuery(session_id="5bb4-8bdc"))) == [resumed, first]
         assert list(await journal.runs(RunQuery(session_id="5bb4"))) == []
 
+    async def test_runs_of_one_user(self, journal: Journal) -> None:
+        for number, owner in enumerate(("anna", "bela", None, "anna")):
+            await add_run(journal, run_id=f"{number}" * 32, owner=owner)
+        assert [run.run_id[0] for run in await journal.runs(RunQuery(owner="anna"))] == ["3", "0"]
+        assert [run.run_id[0] for run in await journal.runs(RunQuery(owner="anna", limit=1))] == ["3"]
+        assert len(await journal.runs(RunQuery())) == 4
+
 
 class TestIntents:
     async def test_runs_are_named_while_a_message_is_on_its_way_or_a_request_is_open(self, journal: Journal) -> None:

@@ -38,9 +38,12 @@ async def test_a_list_of_one_users_tasks_has_no_others(queue: Queue) -> None:
     assert [task.owner for task in await queue.store.list(TaskQuery(owner="anna"))] == ["anna", "anna"]
     assert await queue.store.list(TaskQuery(owner="carl")) == []
     assert len(await queue.store.list(TaskQuery())) == 4
+    counted = [sum((await queue.store.counts(owner)).values()) for owner in ("anna", "carl", None)]
+    assert counted == [2, 0, 4]
 
 
 @pytest.mark.parametrize("task_store_factory", ["supabase"], indirect=True)
 async def test_a_store_that_knows_its_users_itself_lists_nothing_for_one_that_we_name(queue: Queue) -> None:
     await queue.add()
     assert list(await queue.store.list(TaskQuery(owner="anna"))) == []
+    assert not any((await queue.store.counts("anna")).values()) and any((await queue.store.counts()).values())

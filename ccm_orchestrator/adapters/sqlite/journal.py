@@ -85,6 +85,9 @@ class SqliteJournal:
         if query.session_id is not None:
             conditions.append("json_extract(run, '$.session_id') = ?")
             values.append(query.session_id)
+        if query.owner is not None:
+            conditions.append("json_extract(run, '$.owner') = ?")
+            values.append(query.owner)
         statement = f"SELECT run FROM runs WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT ?"
         return await self._documents(_RUNS, statement, *values, query.limit)
 

@@ -37,7 +37,8 @@ def list_tasks(connection: sqlite3.Connection, query: TaskQuery) -> list[Task]:
     return [read_task(row)[0] for row in rows]
 
 
-def count_tasks(connection: sqlite3.Connection) -> Mapping[TaskStatus, int]:
-    rows = connection.execute("SELECT status, count(*) AS n FROM tasks GROUP BY status")
+def count_tasks(connection: sqlite3.Connection, owner: str | None = None) -> Mapping[TaskStatus, int]:
+    whose, values = ("", ()) if owner is None else ("WHERE owner = ?", (owner,))
+    rows = connection.execute(f"SELECT status, count(*) AS n FROM tasks {whose} GROUP BY status", values)
     counts = {row["status"]: row["n"] for row in rows}
     return {status: counts.get(status, 0) for status in TaskStatus}

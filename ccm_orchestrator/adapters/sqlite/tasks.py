@@ -68,8 +68,8 @@ class SqliteTaskStore:
     async def list(self, query: TaskQuery) -> Sequence[Task]:
         return await self._database.read(lambda c: list_tasks(c, query))
 
-    async def counts(self) -> Mapping[TaskStatus, int]:
-        return await self._database.read(count_tasks)
+    async def counts(self, owner: str | None = None) -> Mapping[TaskStatus, int]:
+        return await self._database.read(lambda c: count_tasks(c, owner))
 
     async def claim(self, request: ClaimRequest) -> Sequence[Task]:
         def work(connection: sqlite3.Connection) -> tuple[int, Sequence[Task]]:

@@ -80,7 +80,9 @@ class SupabaseTaskStore:
         }
         return await self._tasks("list_tasks", params)
 
-    async def counts(self) -> Mapping[TaskStatus, int]:
+    async def counts(self, owner: str | None = None) -> Mapping[TaskStatus, int]:
+        if owner is not None:
+            return dict.fromkeys(TaskStatus, 0)  # as above
         answer = await self._client.rpc("task_counts", {})
         return {status: answer.get(status.value, 0) for status in TaskStatus}
 

@@ -64,7 +64,7 @@ async def test_what_is_not_there_is_a_problem_document(
 async def test_a_bug_is_told_by_number_only_and_its_cause_is_in_the_log(
     house: House, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken() -> None:
+    async def broken(owner: str | None = None) -> None:
         raise ZeroDivisionError("canary /home/ada/.ssh")
 
     monkeypatch.setattr(house.store, "counts", broken)
@@ -79,7 +79,7 @@ async def test_a_bug_is_told_by_number_only_and_its_cause_is_in_the_log(
 async def test_a_store_that_is_away_is_said_with_when_to_come_back(
     house: House, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away() -> None:
+    async def away(owner: str | None = None) -> None:
         raise errors.StoreUnavailable()
 
     monkeypatch.setattr(house.store, "counts", away)
