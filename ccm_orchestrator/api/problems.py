@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import secrets
@@ -169,12 +170,19 @@ def _failure(error: Exception) -> Problem:
     return Problem(type=_urn("failure"), title="Internal error", status=500, detail=detail, incident=incident)
 
 
+class _ProblemResponse(JSONResponse):
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """A sentence may quote half a character, which came as JSON and is no text."""
+        return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+
+
 def _response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(
+    return _ProblemResponse(
         problem.model_dump(exclude_none=True),
         status_code=problem.status,
         headers={**_HEADERS.get(problem.status, {}), **(headers or {})},
-        media_type=MEDIA_TYPE,
     )
 
 
