@@ -25,6 +25,8 @@ A class docstring is the default message; what a handler needs is an attribute, 
 
 from __future__ import annotations
 
+import re
+
 
 class OrchestratorError(Exception):
     """Something went wrong in ccm-orchestrator."""
@@ -205,3 +207,8 @@ class AgentUnsupported(DriverError):
 
 class NotLoggedIn(DriverError):
     """Claude Code has no login; run `claude` once and log in, or set ANTHROPIC_API_KEY for the daemon."""
+
+
+def problem_name(kind: type[OrchestratorError]) -> str:
+    """What the API calls an error: `TaskNotFound` → `task-not-found`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()

@@ -16,6 +16,7 @@ from ccm_orchestrator.api.app import create_app
 from ccm_orchestrator.api.guards import GuardedRoute, GuardedSocket
 from ccm_orchestrator.api.server import ApiServer
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
+from ccm_orchestrator.client import AsyncClient, Patience
 from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
 from ccm_orchestrator.domain.profiles import BUILT_IN, Profile
 from ccm_orchestrator.domain.rules import ApprovalRule
@@ -202,3 +203,9 @@ async def served(house: House) -> AsyncIterator[ApiServer]:
         yield server
     finally:
         await server.stop()
+
+
+def connected(house: House, token: str | None = API_TOKEN, patience: Patience | None = None) -> AsyncClient:
+    """The Python client on the house's API, without a socket."""
+    transport = httpx.ASGITransport(house.app, raise_app_exceptions=False, client=("127.0.0.1", 50000))
+    return AsyncClient(f"http://127.0.0.1:{PORT}", token, transport=transport, patience=patience)

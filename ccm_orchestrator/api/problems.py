@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -106,8 +105,8 @@ def problem_of(error: errors.OrchestratorError) -> Problem:
     status = STATUS[type(error)]
     if status == 500:
         return _failure(error)
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(error).__name__).lower()
-    title = re.sub("-", " ", name).capitalize()
+    name = errors.problem_name(type(error))
+    title = name.replace("-", " ").capitalize()
     return Problem(type=_urn(name), title=title, status=status, detail=error.message, facts=_facts(error))
 
 

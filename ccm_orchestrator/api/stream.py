@@ -64,10 +64,11 @@ async def stream_events(
 
 
 def _opening(begin: Start) -> str:
-    opening = f"retry: {RECONNECT_MS}\n\n"
+    """Tells the cursor at once: a connection that breaks before the first event is resumed from there."""
+    retry = f"retry: {RECONNECT_MS}\n"
     if begin.resync is None:
-        return opening
-    return f"{opening}id: {begin.cursor}\nevent: resync\ndata: {json.dumps(begin.resync)}\n\n"
+        return f"{retry}id: {begin.cursor}\n\n"
+    return f"{retry}\nid: {begin.cursor}\nevent: resync\ndata: {json.dumps(begin.resync)}\n\n"
 
 
 async def _seen(

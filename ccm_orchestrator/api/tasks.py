@@ -13,6 +13,7 @@ from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
 from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput, EventPage, TaskInput
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
+from ccm_orchestrator.api.waiting import settled
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller, Scope
 from ccm_orchestrator.domain.task import Task, TaskStatus
@@ -67,9 +68,25 @@ async def list_tasks(
 
 
 @router.get("/{task_id}")
-async def get_task(services: Services, caller: Asker, task_id: str) -> TaskOutput:
+async def get_task(
+    services: Services,
+    caller: Asker,
+    task_id: str,
+    wait_s: Annotated[
+        float,
+        Query(
+            ge=0,
+            le=60,
+            description="Answer only when it has ended or is held for a person; after so many seconds in any case.",
+        ),
+    ] = 0,
+) -> TaskOutput:
     """By id, or a unique prefix of at least four characters."""
-    return TaskOutput.of(await visible_task(services, caller, task_id))
+
+    async def look() -> Task:
+        return await visible_task(services, caller, task_id)
+
+    return TaskOutput.of(await settled(services, look, wait_s) if wait_s else await look())
 
 
 @router.post("/{task_id}/stop", status_code=202)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from ccm_orchestrator.client.failures import DaemonUnreachable
 from ccm_orchestrator.errors import InputError, OrchestratorError
 
 
@@ -24,10 +25,6 @@ class Exit(IntEnum):
     TASK_HELD = 7
     """`task wait`: a task waits for a person to release it."""
     INTERRUPTED = 130
-
-
-class DaemonUnreachable(OrchestratorError):
-    """The daemon does not answer."""
 
 
 def exit_of(error: OrchestratorError) -> Exit:

@@ -18,7 +18,8 @@ from ccm_orchestrator.adapters.tmux.server import Address, find_tmux, run_tmux
 from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
 from ccm_orchestrator.api.app import create_app
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
-from ccm_orchestrator.cli.connection import ANSWER_TIMEOUT_S
+from ccm_orchestrator.cli.connection import impatient
+from ccm_orchestrator.client.awaited import AsyncClient
 from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
@@ -35,8 +36,8 @@ NO_DAEMON = "Only the daemon speaks with Supabase, and it does not run: start it
 
 
 @asynccontextmanager
-async def open_offline(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the API. Raises: StoreError when the database cannot be opened."""
+async def open_offline(settings: Settings) -> AsyncIterator[AsyncClient]:
+    """Raises: StoreError when the database cannot be opened."""
     settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     stores = build_stores(settings)
     terminal = TmuxTerminal(
@@ -52,10 +53,9 @@ async def open_offline(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
             await terminal.start()
         secrets = load_local_secrets(settings.state_directory)
         app = create_app(_services(settings, stores, terminal, secrets))
-        headers = {"Authorization": f"Bearer {secrets.api_token.reveal()}"}
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://127.0.0.1:1", headers=headers, timeout=ANSWER_TIMEOUT_S
+        async with AsyncClient(
+            "http://127.0.0.1:1", secrets.api_token.reveal(), patience=impatient(), transport=transport
         ) as client:
             yield client
     finally:

@@ -91,6 +91,12 @@ class Hold:
     """When the store releases it by itself; None: only a person does."""
 
 
+def is_settled(status: TaskStatus, hold: Hold | None) -> bool:
+    """It has ended, or a person has to do something for it. A usage limit ends by itself."""
+    waits_for_a_person = status == TaskStatus.HELD and hold is not None and hold.reason != HoldReason.USAGE_LIMIT
+    return status in _TERMINAL or waits_for_a_person
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right of one system to write to a task, with the fence that every write carries."""

@@ -14,6 +14,7 @@ LAYERS = (
     ("ports",),
     ("settings",),
     ("adapters", "engine", "security", "fakes"),
+    ("client",),
     ("api",),
     ("telemetry",),
     ("wiring",),

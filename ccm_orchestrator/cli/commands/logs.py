@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from ccm_orchestrator.cli.connection import Connection, connect, segment
-from ccm_orchestrator.cli.exits import DaemonUnreachable
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.events import event_line, event_row
+from ccm_orchestrator.client.failures import DaemonUnreachable
 from ccm_orchestrator.errors import InputError
 
 PAGE = 1000

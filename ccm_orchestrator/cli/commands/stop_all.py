@@ -9,10 +9,11 @@ from typing import Any
 import typer
 
 from ccm_orchestrator.cli.connection import connect
-from ccm_orchestrator.cli.exits import DaemonUnreachable, Exit
+from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.lazily import Heavy, load
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.plain import text
+from ccm_orchestrator.client.failures import DaemonUnreachable
 
 CONNECT_S = 3.0
 ANSWER_S = 14.0

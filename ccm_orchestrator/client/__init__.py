@@ -1,0 +1,53 @@
+"""The API for Python programs: `Client` blocks, `AsyncClient` is awaited, both have the same methods.
+
+    with Client("https://desk.example:8765", token) as ccm:
+        task = ccm.tasks.add("shop", "Fix the failing test")
+        print(ccm.tasks.wait(task.task_id).result.text)
+
+What the daemon refuses is raised as the error of `ccm_orchestrator.errors` that it is.
+"""
+
+from ccm_orchestrator.client.answers import (
+    Agent,
+    Event,
+    Health,
+    Profile,
+    Project,
+    Resync,
+    Screen,
+    Status,
+    System,
+    Task,
+    TaskBrief,
+)
+from ccm_orchestrator.client.awaited import AsyncClient
+from ccm_orchestrator.client.blocking import Client
+from ccm_orchestrator.client.call import Call, Page
+from ccm_orchestrator.client.failures import DaemonUnreachable, StreamEnded, UnexpectedAnswer, WaitTimeout
+from ccm_orchestrator.client.patience import Patience
+from ccm_orchestrator.domain.dialogue import Message, PermissionRequest
+
+__all__ = [
+    "Agent",
+    "AsyncClient",
+    "Call",
+    "Client",
+    "DaemonUnreachable",
+    "Event",
+    "Health",
+    "Message",
+    "Page",
+    "Patience",
+    "PermissionRequest",
+    "Profile",
+    "Project",
+    "Resync",
+    "Screen",
+    "Status",
+    "StreamEnded",
+    "System",
+    "Task",
+    "TaskBrief",
+    "UnexpectedAnswer",
+    "WaitTimeout",
+]

@@ -1,0 +1,141 @@
+"""The client whose methods are awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from ccm_orchestrator.client.address import authorization, checked_url, of_this_machine
+from ccm_orchestrator.client.answers import Health, Profile, Status, Task
+from ccm_orchestrator.client.call import Answer, Call
+from ccm_orchestrator.client.calls import agents, events, machines, tasks
+from ccm_orchestrator.client.carriers import AwaitingCarrier
+from ccm_orchestrator.client.faces import Awaited, AwaitedGroup, AwaitedPages, AwaitedStream
+from ccm_orchestrator.client.failures import DaemonUnreachable
+from ccm_orchestrator.client.patience import Patience
+from ccm_orchestrator.client.waiting import Waiting
+from ccm_orchestrator.errors import StoreUnavailable
+
+
+class Tasks(AwaitedGroup):
+    add = Awaited(tasks.add)
+    list = AwaitedPages(tasks.find)
+    page = Awaited(tasks.find)
+    show = Awaited(tasks.show)
+    stop = Awaited(tasks.stop)
+    retry = Awaited(tasks.retry)
+    release = Awaited(tasks.release)
+    events = AwaitedPages(tasks.events)
+
+    async def wait(self, task: str, timeout_s: float | None = None) -> Task:
+        """Until it has ended, or is held for a person. Raises: WaitTimeout, TaskNotFound, DaemonUnreachable."""
+        waiting = Waiting(task, timeout_s, self._carrier.patience, time.monotonic())
+        while True:
+            try:
+                found = await self._carrier.carry(tasks.look(task, waiting.look_s(time.monotonic())))
+            except (DaemonUnreachable, StoreUnavailable) as error:
+                waiting.missed(error, time.monotonic())
+            else:
+                if waiting.answered(found, time.monotonic()):
+                    return found
+            await asyncio.sleep(waiting.pause_s(time.monotonic()))
+
+
+class Agents(AwaitedGroup):
+    list = Awaited(agents.find)
+    show = Awaited(agents.show)
+    explain = Awaited(agents.explain)
+    screen = Awaited(agents.screen)
+    stop = Awaited(agents.stop)
+    messages = Awaited(agents.messages)
+    send = Awaited(agents.send)
+
+
+class Permissions(AwaitedGroup):
+    list = Awaited(agents.permissions)
+    allow = Awaited(agents.allow)
+    deny = Awaited(agents.deny)
+
+
+class Events(AwaitedGroup):
+    follow = AwaitedStream(events.follow)
+    list = AwaitedPages(events.stored)
+    page = Awaited(events.stored)
+
+
+class Projects(AwaitedGroup):
+    list = Awaited(machines.projects)
+    add = Awaited(machines.add_project)
+    remove = Awaited(machines.remove_project)
+
+
+class Systems(AwaitedGroup):
+    list = Awaited(machines.systems)
+    drain = Awaited(machines.drain)
+
+
+class AsyncClient:
+    """A daemon, as one program uses it. For one event loop; an async context manager, or call `close`.
+
+    `token` is a local token, an API key or a user's JWT. Nothing is read from the environment, proxies included.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        patience: Patience | None = None,
+        verify: ssl.SSLContext | bool = True,
+        allow_plain_http: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Raises: InvalidSettings."""
+        http = httpx.AsyncClient(
+            base_url=checked_url(url, allow_plain_http=allow_plain_http),
+            headers=authorization(token),
+            verify=verify,
+            trust_env=False,
+            transport=transport,
+        )
+        self.carrier = AwaitingCarrier(http, patience or Patience())
+        self.tasks = Tasks(self.carrier)
+        self.agents = Agents(self.carrier)
+        self.permissions = Permissions(self.carrier)
+        self.events = Events(self.carrier)
+        self.projects = Projects(self.carrier)
+        self.systems = Systems(self.carrier)
+
+    @classmethod
+    def local(cls, state_directory: Path | None = None, *, patience: Patience | None = None) -> Self:
+        """The daemon that runs on this machine as this user. Raises: DaemonUnreachable."""
+        return cls(*of_this_machine(state_directory), patience=patience)
+
+    async def ask(self, call: Call[Answer]) -> Answer:
+        """Any route: `await client.ask(call.raw())` answers the JSON as it came."""
+        return await self.carrier.carry(call)
+
+    async def health(self) -> Health:
+        """Whether the daemon lives and does its work; asks for no token."""
+        return await self.ask(machines.health())
+
+    async def status(self) -> Status:
+        """How the daemon and its queue are."""
+        return await self.ask(machines.status())
+
+    async def profiles(self) -> tuple[Profile, ...]:
+        return await self.ask(machines.profiles())
+
+    async def close(self) -> None:
+        await self.carrier.http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()

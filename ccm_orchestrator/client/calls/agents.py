@@ -1,0 +1,68 @@
+"""Agents: look at them, talk to them, answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ccm_orchestrator.client.answers import Agent, Screen, Task
+from ccm_orchestrator.client.call import Call, get, many, one, path, post
+from ccm_orchestrator.domain.dialogue import Message, PermissionRequest
+
+
+def find(*, ended: bool = False, task_id: str | None = None, limit: int | None = None) -> Call[tuple[Agent, ...]]:
+    """Newest first; with `ended` also those that live no more."""
+    return get("/api/agents", many(Agent), ended=ended, task_id=task_id, limit=limit)
+
+
+def show(agent: str) -> Call[Agent]:
+    """By agent name (`ccm-1f3c9a2b`), run id, task id, or a unique prefix. Raises: RunNotFound."""
+    return get(path("/api/agents/{}", agent), one(Agent))
+
+
+def explain(agent: str) -> Call[Agent]:
+    """With `explanation`: since when it is in its state, on which evidence, how old that is. Raises: RunNotFound."""
+    return get(path("/api/agents/{}/state", agent), one(Agent), explain=True)
+
+
+def screen(agent: str, *, history_lines: int = 0, styled: bool = False) -> Call[Screen]:
+    """What a person would see in its window, with escape sequences if `styled`. Raises: RunNotFound, WindowGone."""
+    return get(path("/api/agents/{}/screen", agent), one(Screen), history_lines=history_lines, styled=styled)
+
+
+def stop(agent: str) -> Call[Task]:
+    """Cancels its task, which ends the agent. Raises: RunNotFound, WrongStatus."""
+    return post(path("/api/agents/{}/stop", agent), one(Task))
+
+
+def messages(agent: str) -> Call[tuple[Message, ...]]:
+    """Oldest first, with their receipts. Raises: RunNotFound."""
+    return get(path("/api/agents/{}/messages", agent), many(Message))
+
+
+def send(agent: str, text: str) -> Call[Message]:
+    """Queued: typed as soon as no dialog can be open; its status tells what became of it. Raises: RunNotFound."""
+    return post(path("/api/agents/{}/messages", agent), one(Message), {"text": text})
+
+
+def permissions(agent: str | None = None, *, closed: bool = False) -> Call[tuple[PermissionRequest, ...]]:
+    """What agents ask, oldest first; with `closed` also what is settled. Raises: RunNotFound."""
+    where = "/api/permissions" if agent is None else path("/api/agents/{}/permissions", agent)
+    return get(where, many(PermissionRequest), closed=closed)
+
+
+def allow(
+    request_id: str, *, answers: Mapping[str, str] | None = None, updated_input: Mapping[str, Any] | None = None
+) -> Call[PermissionRequest]:
+    """The first answer wins. `answers` of a question: question → answer. Raises: PermissionNotFound, WrongStatus."""
+    return _decide(request_id, decision="allow", answers=answers, updated_input=updated_input)
+
+
+def deny(request_id: str, *, reason: str = "") -> Call[PermissionRequest]:
+    """The first answer wins. The agent is told the reason. Raises: PermissionNotFound, WrongStatus."""
+    return _decide(request_id, decision="deny", reason=reason)
+
+
+def _decide(request_id: str, **answer: object) -> Call[PermissionRequest]:
+    given = {name: value for name, value in answer.items() if value not in (None, "")}
+    return post(path("/api/permissions/{}", request_id), one(PermissionRequest), given)
