@@ -123,7 +123,7 @@ class House:
         window = await self.terminal.open_window(run_id, argv)
         self.launchpad.start(run_id)
         values: dict[str, Any] = {"state": RunState.RUNNING, "mode": Mode.INTERACTIVE, "profile": "executor"}
-        values |= {"window": window, "session_id": "5bb48bdc", "resumed": False} | changes
+        values |= {"cwd": Path("/srv/blog"), "window": window, "session_id": "5bb48bdc", "resumed": False} | changes
         run = Run(
             run_id=run_id,
             task_id=task.task_id,
@@ -131,7 +131,6 @@ class House:
             attempt=1,
             term=0,
             project="blog",
-            cwd=Path("/srv/blog"),
             driver="claude",
             created_at=self.clock.now(),
             **values,

@@ -76,13 +76,12 @@ class Approvals:
         rule_id = f"{ID_PREFIX}{uuid.uuid4().hex[:12]}"
         return ApprovalRule(rule_id=rule_id, created_at=self._clock.now(), **values)  # type: ignore[arg-type]
 
-    async def verdict(self, run: Run, request: PermissionRequest, owner: str | None) -> Verdict | None:
+    async def verdict(self, run: Run, request: PermissionRequest) -> Verdict | None:
         """What the rules answer; None: a person is asked."""
         rules = await self.rules()
         if not rules:
             return None
-        asking = replace(_asking(run, request), owner=owner)
-        found = judge(rules, await asyncio.to_thread(_followed, asking))
+        found = judge(rules, await asyncio.to_thread(_followed, _asking(run, request)))
         return _verdict(found) if found and found.decision in ANSWERS else None
 
     def of_answer(self, run: Run, request: PermissionRequest, verdict: Verdict, wish: RuleWish) -> ApprovalRule | None:
@@ -121,6 +120,7 @@ def _asking(run: Run, request: PermissionRequest) -> Asking:
         project=run.project,
         profile=run.profile,
         task_id=run.task_id,
+        owner=run.owner,
         directories=[home],
         paths=asked_paths(request.tool_input, request.context.directory or home),
     )

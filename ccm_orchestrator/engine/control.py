@@ -101,9 +101,7 @@ class Control:
         self._kill_switch = KillSwitch(queues, journal, launchpad, clock, poke)
         self.approvals = approvals
         window_answers = WindowAnswers(journal, terminal, drivers, clock)
-        self._desk = PermissionDesk(
-            journal, bus, drivers, profiles, window_answers, approvals, self._owner_of, clock, poke
-        )
+        self._desk = PermissionDesk(journal, bus, drivers, profiles, window_answers, approvals, clock, poke)
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -341,10 +339,6 @@ class Control:
             if not queue.remote:
                 raise
             return None
-
-    async def _owner_of(self, run: Run) -> str | None:
-        task = await self._task_of(run)
-        return task.owner if task else None
 
     def _status(self, run: Run, view: AgentView | None, task: Task | None) -> AgentStatus:
         return AgentStatus(run, view or assumed_view(run), task, self._terminal.attach_argv(run.window))

@@ -12,12 +12,12 @@ import asyncio
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from ccm_orchestrator.domain.agent import Dialog
+from ccm_orchestrator.domain.answers import completed
 from ccm_orchestrator.domain.asking import ID_PREFIX, request_id
 from ccm_orchestrator.domain.dialogue import (
     AskingContext,
@@ -53,18 +53,15 @@ class PermissionDesk:
         profiles: Mapping[str, Profile],
         window_answers: WindowAnswers,
         approvals: Approvals,
-        owner_of: Callable[[Run], Awaitable[str | None]],
         clock: Clock,
         poke: Callable[[], None],
     ) -> None:
-        """`owner_of` tells for which user a run works."""
         self._journal = journal
         self._bus = bus
         self._drivers = drivers
         self._profiles = profiles
         self._window_answers = window_answers
         self._approvals = approvals
-        self._owner_of = owner_of
         self._clock = clock
         self._poke = poke
         self._held: Counter[str] = Counter()
@@ -79,7 +76,7 @@ class PermissionDesk:
         Raises: InputError when the payload asks nothing.
         """
         request, is_new = await self._request(run, payload)
-        if is_new and (verdict := await self._ruled(run, request)) is not None:
+        if is_new and (verdict := await self._approvals.verdict(run, request)) is not None:
             now = self._clock.now()
             request = replace(request, status=PermissionStatus.DECIDED, verdict=verdict, decided_at=now)
         self._held[request.request_id] += 1  # before anybody can see the request, and decide it
@@ -105,7 +102,7 @@ class PermissionDesk:
         """
         request = await self._find(ref)
         run = await self._journal.run(request.run_id)
-        complete = _completed(request, verdict, answers)
+        complete = completed(request, verdict, answers)
         rule = self._approvals.of_answer(run, request, complete, wish)
         if rule is not None:
             complete = replace(complete, rule_ids=(rule.rule_id,))
@@ -121,7 +118,7 @@ class PermissionDesk:
         """Answers what is open, and what a rule answers that was not there when it was asked."""
         for request in await self._journal.permissions(None, open_only=True):
             run = await self._journal.run(request.run_id)
-            verdict = await self._ruled(run, request)
+            verdict = await self._approvals.verdict(run, request)
             if verdict is not None:
                 with contextlib.suppress(WrongStatus, TerminalError):  # somebody was faster, or only a person can
                     await self._carry_out(run, request, verdict)
@@ -146,9 +143,6 @@ class PermissionDesk:
             if found.status is PermissionStatus.OPEN:
                 return found, False
         raise AssertionError("it is counted for ever")
-
-    async def _ruled(self, run: Run, request: PermissionRequest) -> Verdict | None:
-        return await self._approvals.verdict(run, request, await self._owner_of(run))
 
     async def _carry_out(self, run: Run, request: PermissionRequest, verdict: Verdict) -> PermissionRequest:
         """Raises: WrongStatus, TerminalError."""
@@ -251,14 +245,3 @@ class PermissionDesk:
 
     async def _announce(self, request: PermissionRequest) -> None:
         await self._bus.publish(permission_event(request, self._clock.now()))
-
-
-def _completed(request: PermissionRequest, verdict: Verdict, answers: Mapping[str, str] | None) -> Verdict:
-    """The verdict with a question's answers in its input: an agent that is allowed to ask still waits for them."""
-    if answers is not None:
-        if request.dialog != Dialog.QUESTION or verdict.decision is not Decision.ALLOW:
-            raise InputError("Answers belong to an allowed question; this request needs only `allow` or `deny`.")
-        return replace(verdict, updated_input={**request.tool_input, "answers": dict(answers)})
-    if request.dialog == Dialog.QUESTION and verdict.decision is Decision.ALLOW and verdict.updated_input is None:
-        raise InputError("The agent asks a question: give `answers` (question → answer), or deny it.")
-    return verdict
