@@ -5,7 +5,7 @@
     │   ├── InvalidTask            UnknownProject · UnknownDependency · DependencyCycle · UnknownProfile
     │   ├── QueueFull
     │   ├── NotFound               TaskNotFound · RunNotFound · MessageNotFound · PermissionNotFound ·
-    │   │                          KeyNotFound · RuleNotFound
+    │   │                          KeyNotFound · RuleNotFound · SessionNotFound
     │   ├── WrongStatus
     │   ├── InvalidProject
     │   └── InvalidSettings
@@ -95,6 +95,10 @@ class KeyNotFound(NotFound):
 
 class RuleNotFound(NotFound):
     """There is no approval rule with this id; `ccm-orchestrator approval rule list` shows those there are."""
+
+
+class SessionNotFound(NotFound):
+    """There is no session with this id."""
 
 
 class WrongStatus(InputError):

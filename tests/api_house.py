@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from ccm_orchestrator.adapters.generic.driver import GenericDriver
 from ccm_orchestrator.api.app import create_app
 from ccm_orchestrator.api.guards import GuardedRoute, GuardedSocket
 from ccm_orchestrator.api.server import ApiServer
@@ -25,7 +26,9 @@ from ccm_orchestrator.domain.task import NewTask
 from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.engine.outputs import Outputs
 from ccm_orchestrator.engine.queues import Queue, Queues
+from ccm_orchestrator.engine.sessions import Sessions
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
@@ -34,8 +37,11 @@ from ccm_orchestrator.fakes.memory_audit import MemoryAuditLog
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_keys import MemoryKeyStore
 from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
+from ccm_orchestrator.fakes.memory_sessions import MemorySessionStore
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.fakes.terminal import FakeTerminal
+from ccm_orchestrator.fakes.watch import FakeWatch
+from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.launching import Launch
 from ccm_orchestrator.ports.tasks import ClaimRequest, Project
 from ccm_orchestrator.security.identity import Identity, Users
@@ -61,7 +67,10 @@ class House:
         self.events = MemoryEventStore()
         self.audit = MemoryAuditLog()
         self.terminal = FakeTerminal()
-        self.launchpad = FakeLaunchpad(self.clock)
+        self.watch = FakeWatch()
+        self.launchpad = FakeLaunchpad(self.clock, self.watch)
+        self.sessions = MemorySessionStore()
+        self.driver = FakeDriver()
         self.pokes = 0
         self.profiles = {profile.name: profile for profile in (*BUILT_IN, *profiles)}
         self.options = ApiOptions("1.2.3", "desk", self.clock.now(), 10, 5, **(options or {}))
@@ -76,6 +85,7 @@ class House:
     def restart(self) -> None:
         """A daemon that comes back: what was durable is still there, nothing else."""
         self.bus = Bus(self.events)
+        drivers: dict[str, AgentDriver] = {"claude": self.driver, "generic": GenericDriver({})}
         self.control = Control(
             queues=Queues(self.store, self.remotes),
             journal=self.journal,
@@ -83,7 +93,7 @@ class House:
             bus=self.bus,
             terminal=self.terminal,
             launchpad=self.launchpad,
-            drivers={"claude": FakeDriver()},
+            drivers=drivers,
             profiles=self.profiles,
             approvals=Approvals(self.rules, self.settings_rules, self.clock),
             clock=self.clock,
@@ -105,6 +115,10 @@ class House:
                 options=self.options,
                 queues=Queues(self.store, self.remotes),
                 audit=self.audit,
+                sessions=Sessions(
+                    self.sessions, self.store, self.control, self.bus, drivers, self.profiles, self.clock
+                ),
+                outputs=Outputs(self.store, self.journal, self.launchpad, self.watch, self.bus),
                 supabase_health=self.supabase_health,
             )
         )

@@ -17,6 +17,7 @@ from ccm_orchestrator.api import (
     internal,
     keys,
     problems,
+    sessions,
     stream,
     systems,
     tasks,
@@ -32,6 +33,7 @@ API_VERSION = "1"
 ROUTERS: tuple[APIRouter, ...] = (
     tasks.router,
     agents.router,
+    sessions.router,
     approvals.router,
     stream.router,
     live.router,

@@ -38,6 +38,7 @@ STATUS: Mapping[type[errors.OrchestratorError], int] = {
     errors.MessageNotFound: 404,
     errors.PermissionNotFound: 404,
     errors.KeyNotFound: 404,
+    errors.SessionNotFound: 404,
     errors.WrongStatus: 409,
     errors.InvalidSettings: 500,
     errors.AccessRefused: 403,

@@ -15,7 +15,9 @@ from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.task import MAX_PROMPT_BYTES
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.engine.outputs import Outputs
 from ccm_orchestrator.engine.queues import Queues
+from ccm_orchestrator.engine.sessions import Sessions
 from ccm_orchestrator.ports.audit import AuditLog
 from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.tasks import TaskStore
@@ -58,6 +60,8 @@ class ApiServices:
     options: ApiOptions
     queues: Queues
     audit: AuditLog
+    sessions: Sessions
+    outputs: Outputs
     supabase_health: Callable[[], object] | None = None
     """None: no Supabase project is configured."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

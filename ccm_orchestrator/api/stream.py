@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
@@ -22,6 +22,7 @@ router = APIRouter(prefix="/api", tags=["stream"], route_class=TokenRoute)
 
 RECONNECT_MS = 2000
 HEARTBEAT = ": still here\n\n"
+T = TypeVar("T")
 
 
 @router.get(
@@ -87,25 +88,31 @@ async def _frames(
     stopping: asyncio.Future[Any] = asyncio.ensure_future(services.stopping.wait())
     try:
         yield opening
-        async with aclosing(_beating(follow, stopping, services.options.heartbeat_s)) as events:
+        async with aclosing(beating(follow, stopping, services.options.heartbeat_s)) as events:
             async for stored in events:
                 yield HEARTBEAT if stored is None else _frame(stored)
     finally:
         stopping.cancel()
 
 
-async def _beating(
-    follow: AsyncIterator[StoredEvent | None], stopping: asyncio.Future[Any], heartbeat_s: float
-) -> AsyncGenerator[StoredEvent | None, None]:
-    """Its own clock: events that a filter leaves out wake `follow` without making it yield."""
+async def beating(
+    follow: AsyncIterator[T], stopping: asyncio.Future[Any], heartbeat_s: float
+) -> AsyncGenerator[T | None, None]:
+    """What comes, and None whenever nothing did for long, until there is no more or `stopping` is done.
+
+    Its own clock: events that a filter leaves out wake `follow` without making it yield.
+    """
     upcoming: asyncio.Future[Any] = asyncio.ensure_future(anext(follow))
     try:
         while not stopping.done():
             await asyncio.wait({upcoming, stopping}, timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
             if upcoming.done():
-                stored = upcoming.result()
+                try:
+                    item = upcoming.result()
+                except StopAsyncIteration:
+                    return
                 upcoming = asyncio.ensure_future(anext(follow))
-                yield stored
+                yield item
             elif not stopping.done():
                 yield None
     finally:

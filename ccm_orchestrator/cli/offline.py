@@ -29,7 +29,14 @@ from ccm_orchestrator.security.identity import Identity
 from ccm_orchestrator.security.keyring import KeyRing
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
-from ccm_orchestrator.wiring.building import Stores, build_drivers, build_launchpad, build_stores
+from ccm_orchestrator.wiring.building import (
+    Stores,
+    build_drivers,
+    build_launchpad,
+    build_outputs,
+    build_sessions,
+    build_stores,
+)
 
 TMUX_TIMEOUT_S = 5.0
 NO_DAEMON = "Only the daemon speaks with Supabase, and it does not run: start it with `ccm-orchestrator serve`."
@@ -77,6 +84,7 @@ def server_runs(settings: Settings) -> bool:
 def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secrets: LocalSecrets) -> ApiServices:
     clock, bus, profiles = SystemClock(), Bus(stores.events), settings.profiles()
     queues = Queues(stores.tasks, out_of_reach={"supabase": NO_DAEMON} if settings.supabase.url else None)
+    drivers = build_drivers(settings, dict(os.environ), stores.tasks)
     control = Control(
         queues=queues,
         journal=stores.journal,
@@ -84,7 +92,7 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         bus=bus,
         terminal=terminal,
         launchpad=build_launchpad(settings),
-        drivers=build_drivers(settings, dict(os.environ), stores.tasks),
+        drivers=drivers,
         profiles=profiles,
         approvals=Approvals(stores.approval_rules, settings.approval_rules(), clock),
         clock=clock,
@@ -112,4 +120,6 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         options=options,
         queues=queues,
         audit=stores.audit,
+        sessions=build_sessions(settings, stores, control, bus, drivers),
+        outputs=build_outputs(settings, stores, bus),
     )

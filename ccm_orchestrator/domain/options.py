@@ -11,7 +11,8 @@ class RunOptions:
     """For sessions and standing agents, whose runs are tasks of the embedded store; other stores do not keep them."""
 
     session_id: str | None = None
-    """The conversation: gone on with when the agent has kept it, else begun under this id (a UUID)."""
+    """The conversation: gone on with when the agent has kept it, else begun under this id (a UUID).
+    Its tasks take turns: those named in `after` must have ended before, but need not have succeeded."""
     resume: bool = False
     """It must be gone on with: an agent that has not kept it fails."""
     print_mode: bool | None = None

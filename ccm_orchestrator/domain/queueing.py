@@ -21,6 +21,8 @@ class Candidate:
     after: tuple[str, ...]
     ready: bool
     """Its `run_after` has come, and it is meant for the system that asks."""
+    in_turn: bool = False
+    """It goes on with a conversation: what it waits for must have ended, but need not have succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,13 @@ def triage(queued: Sequence[Candidate], dependencies: Mapping[str, TaskStatus], 
         hold = _hold(candidate, dependencies, projects, circular)
         if hold is not None:
             holds[candidate.task_id] = hold
-        elif candidate.ready and all(dependencies[other] is TaskStatus.SUCCEEDED for other in candidate.after):
+        elif candidate.ready and all(_lets_go(dependencies[other], candidate) for other in candidate.after):
             claimable.append(candidate)
     return Triage(claimable, holds)
+
+
+def _lets_go(dependency: TaskStatus, candidate: Candidate) -> bool:
+    return dependency.terminal if candidate.in_turn else dependency is TaskStatus.SUCCEEDED
 
 
 def fairest_first(claimable: Sequence[Candidate], leased: Mapping[str, int]) -> Iterator[Candidate]:
@@ -105,7 +111,7 @@ def _hold(
             return Hold(
                 HoldReason.INVALID, f"It waits for task {other[:100]!r}, which does not exist: mend its `after`."
             )
-        if status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
+        if status in (TaskStatus.FAILED, TaskStatus.CANCELLED) and not candidate.in_turn:
             return dependency_hold(other, status)
     return None
 

@@ -14,6 +14,7 @@ from ccm_orchestrator.errors import (
     QueueFull,
     RuleNotFound,
     RunNotFound,
+    SessionNotFound,
     StaleTerm,
     TaskNotFound,
     UnknownDependency,
@@ -127,6 +128,12 @@ def message_not_found(message_id: str) -> MessageNotFound:
 
 def permission_not_found(request_id: str) -> PermissionNotFound:
     return PermissionNotFound(f"There is no permission request {request_id!r}.", request_id=request_id)
+
+
+def session_not_found(session_id: str) -> SessionNotFound:
+    return SessionNotFound(
+        f"There is no session {session_id!r}; `GET /sessions` lists those there are.", session_id=session_id
+    )
 
 
 def ambiguous_permission(prefix: str) -> PermissionNotFound:

@@ -113,11 +113,20 @@ class Control:
 
         Raises: what `TaskStore.enqueue` raises; InputError (no such store).
         """
-        task, is_new = await self._queues.named(store).store.enqueue(await self._with_profile(new))
+        task, is_new = await self._queues.named(store).store.enqueue(await self.with_profile(new))
         if is_new:
             await self._publish_task(EventKind.TASK_CREATED, task, project=task.project, profile=task.profile)
         self._poke()
         return task, is_new
+
+    async def with_profile(self, new: NewTask) -> NewTask:
+        """An empty `profile` becomes the project's, else `executor`. Raises: UnknownProfile."""
+        if new.profile:
+            self._check_profile(new.profile)
+            return new
+        projects = {project.name: project for project in await self._queues.local.projects()}
+        project = projects.get(new.project)
+        return replace(new, profile=(project.profile if project else None) or DEFAULT_PROFILE)
 
     async def stop_task(self, ref: str) -> Task:
         """Cancelled at once, or as soon as its agent has ended. Raises: TaskNotFound, WrongStatus."""
@@ -301,14 +310,6 @@ class Control:
         return await self._desk.hold(await self._open_run(run_id), payload, hung_up)
 
     # Parts
-
-    async def _with_profile(self, new: NewTask) -> NewTask:
-        if new.profile:
-            self._check_profile(new.profile)
-            return new
-        projects = {project.name: project for project in await self._queues.local.projects()}
-        project = projects.get(new.project)
-        return replace(new, profile=(project.profile if project else None) or DEFAULT_PROFILE)
 
     def _check_profile(self, name: str) -> None:
         if name not in self._profiles:

@@ -32,6 +32,7 @@ from ccm_orchestrator.ports.terminal import Key
 
 class FakeDriver:
     name = "claude"
+    has_sessions = True
 
     def __init__(self, exit_means_done: bool = False) -> None:
         self.exit_means_done = exit_means_done
@@ -64,6 +65,14 @@ class FakeDriver:
 
     async def resumable(self, run: Run) -> bool:
         return run.session_id in self.conversations
+
+    async def has_conversation(self, session_id: str) -> bool:
+        return session_id in self.conversations
+
+    def checked_flags(self, flags: Sequence[str], tools: Sequence[str] | None) -> tuple[str, ...]:
+        if refused := [flag for flag in flags if not flag.startswith("--fake")]:
+            raise InputError(f"The flag {refused[0]!r} is not allowed.")
+        return (*flags, *(f"--only={tool}" for tool in tools or ()))
 
     def registry_directory(self) -> Path | None:
         return self.registry

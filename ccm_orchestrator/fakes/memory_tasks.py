@@ -303,7 +303,8 @@ class MemoryTaskStore:
     def _candidate(self, task: Task, request: ClaimRequest) -> Candidate:
         due = task.run_after is None or task.run_after <= self._clock.now()
         meant = suits(task.system_id, task.labels, request.system_id, self._info(request.system_id).labels)
-        return Candidate(task.task_id, task.project, task.priority, task.after, due and meant)
+        in_turn = task.options is not None and task.options.session_id is not None
+        return Candidate(task.task_id, task.project, task.priority, task.after, due and meant, in_turn)
 
     def _heartbeat(self, system_id: str, boot_id: str | None) -> Presence:
         self._systems[system_id] = heartbeat(self._systems.get(system_id), system_id, boot_id, self._clock.now())

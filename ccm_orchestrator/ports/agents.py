@@ -100,6 +100,8 @@ class AgentDriver(Protocol):
     name: str
     exit_means_done: bool
     """Exit code 0 completes the task (an agent with hooks must say so itself: False)."""
+    has_sessions: bool
+    """It keeps conversations, and its print mode writes what it does to `STREAM_FILE`."""
 
     async def probe(self) -> DriverHealth:
         """Whether agents can be started at all; cached for a while, never raises."""
@@ -109,6 +111,13 @@ class AgentDriver(Protocol):
 
     async def resumable(self, run: Run) -> bool:
         """The conversation of an earlier run was kept and can be gone on with."""
+
+    async def has_conversation(self, session_id: str) -> bool:
+        """Somebody began it, here or elsewhere, and print mode can go on with it."""
+
+    def checked_flags(self, flags: Sequence[str], tools: Sequence[str] | None) -> tuple[str, ...]:
+        """Pure. The arguments of a caller that may use some flags only, and those that keep the agent to `tools`, if
+        they are not None. Raises: InputError, naming the first that is refused."""
 
     def registry_directory(self) -> Path | None:
         """To be watched; None: the driver has no registry."""

@@ -12,6 +12,9 @@ from typing import Protocol
 from ccm_orchestrator.domain.events import HookRecord
 from ccm_orchestrator.domain.run import ProcessRef
 
+STREAM_FILE = "stream.jsonl"
+"""In the run directory: what an agent in print mode wrote to its standard output, one JSON object a line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:

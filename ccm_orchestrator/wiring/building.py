@@ -19,11 +19,17 @@ from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
 from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
 from ccm_orchestrator.adapters.sqlite.keys import SqliteKeyStore
 from ccm_orchestrator.adapters.sqlite.outbox import SqliteOutbox
+from ccm_orchestrator.adapters.sqlite.sessions import SqliteSessionStore
 from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
 from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
+from ccm_orchestrator.adapters.watch import FileWatch
 from ccm_orchestrator.domain.supervision import RetryPolicy
+from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.failpoints import Reach, crash_at, hang_at, reach_nothing
+from ccm_orchestrator.engine.outputs import Outputs
 from ccm_orchestrator.engine.parts import Limits
+from ccm_orchestrator.engine.sessions import Sessions
 from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.tasks import TaskStore
@@ -49,6 +55,7 @@ class Stores:
     approval_rules: SqliteApprovalRules
     audit: SqliteAuditLog
     keys: SqliteKeyStore
+    sessions: SqliteSessionStore
 
 
 def build_stores(settings: Settings) -> Stores:
@@ -65,6 +72,7 @@ def build_stores(settings: Settings) -> Stores:
         SqliteApprovalRules(database),
         SqliteAuditLog(database),
         SqliteKeyStore(database),
+        SqliteSessionStore(database),
     )
 
 
@@ -91,6 +99,18 @@ def build_drivers(settings: Settings, environment: Mapping[str, str], tasks: Tas
 
     claude = ClaudeDriver(settings.claude.executable, environment, hook_script(), project_directories)
     return {"claude": claude, "generic": GenericDriver(environment)}
+
+
+def build_sessions(
+    settings: Settings, stores: Stores, control: Control, bus: Bus, drivers: Mapping[str, AgentDriver]
+) -> Sessions:
+    return Sessions(stores.sessions, stores.tasks, control, bus, drivers, settings.profiles(), SystemClock())
+
+
+def build_outputs(settings: Settings, stores: Stores, bus: Bus) -> Outputs:
+    """Nothing is watched yet."""
+    watch = FileWatch(settings.state_directory)
+    return Outputs(stores.tasks, stores.journal, build_launchpad(settings), watch, bus)
 
 
 def build_system(settings: Settings) -> SystemInfo:

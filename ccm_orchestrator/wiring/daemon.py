@@ -47,8 +47,10 @@ from ccm_orchestrator.wiring.building import (
     build_drivers,
     build_launchpad,
     build_limits,
+    build_outputs,
     build_reach,
     build_retry,
+    build_sessions,
     build_stores,
     build_system,
     build_terminal,
@@ -240,6 +242,8 @@ class Daemon:
             options=options,
             queues=self._queues,
             audit=self._stores.audit,
+            sessions=build_sessions(settings, self._stores, self._control, self._bus, self._drivers),
+            outputs=build_outputs(settings, self._stores, self._bus),
             supabase_health=self._remote.health if self._remote else None,
         )
         return ApiServer(create_app(services), settings.api.host, settings.api.port)

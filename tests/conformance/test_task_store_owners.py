@@ -6,7 +6,7 @@ import pytest
 
 from ccm_orchestrator.domain.options import RunOptions
 from ccm_orchestrator.ports.tasks import TaskQuery
-from tests.stores import Queue
+from tests.stores import FAILED, Queue
 
 LOCAL = pytest.mark.parametrize("task_store_factory", ["memory", "sqlite"], indirect=True)
 OPTIONS = RunOptions(
@@ -40,6 +40,20 @@ async def test_a_list_of_one_users_tasks_has_no_others(queue: Queue) -> None:
     assert len(await queue.store.list(TaskQuery())) == 4
     counted = [sum((await queue.store.counts(owner)).values()) for owner in ("anna", "carl", None)]
     assert counted == [2, 0, 4]
+
+
+@LOCAL
+async def test_the_next_turn_of_a_session_waits_for_the_end_of_the_one_before_whatever_it_is(queue: Queue) -> None:
+    turn = RunOptions(session_id=OPTIONS.session_id)
+    first = await queue.add(options=turn)
+    second = await queue.add(options=turn, after=(first.task_id,))
+    third = await queue.add(options=turn, after=(second.task_id,))
+    assert (await queue.claim_one()).task_id == first.task_id
+    assert await queue.claim() == []
+    running = await queue.store.begin((await queue.get(first)).key, "run")
+    await queue.store.finish(running.key, FAILED)
+    assert await queue.store.cancel(second.task_id)
+    assert (await queue.claim_one()).task_id == third.task_id
 
 
 @pytest.mark.parametrize("task_store_factory", ["supabase"], indirect=True)

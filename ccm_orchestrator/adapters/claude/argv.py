@@ -16,12 +16,11 @@ from ccm_orchestrator.adapters.claude.versions import Version
 from ccm_orchestrator.domain.endings import INSTRUCTION
 from ccm_orchestrator.domain.run import Mode
 from ccm_orchestrator.ports.agents import LaunchOrder
-from ccm_orchestrator.ports.launching import Launch
+from ccm_orchestrator.ports.launching import STREAM_FILE, Launch
 
 PROMPT_FILE = "prompt.txt"
 SETTINGS_FILE = "settings.json"
 SYSTEM_PROMPT_FILE = "system-prompt.txt"
-STREAM_FILE = "stream.jsonl"
 
 
 def launch_of(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ccm_orchestrator.adapters.claude.argv import launch_of
 from ccm_orchestrator.adapters.claude.environment import agent_environment
+from ccm_orchestrator.adapters.claude.flags import allowed_flags, flags_for_tools
 from ccm_orchestrator.adapters.claude.hooks import read_hook
 from ccm_orchestrator.adapters.claude.messages import message_keys
 from ccm_orchestrator.adapters.claude.observation import observe
@@ -21,7 +22,7 @@ from ccm_orchestrator.adapters.claude.transcript import has_conversation
 from ccm_orchestrator.domain.agent import Evidence
 from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
 from ccm_orchestrator.domain.events import HookRecord
-from ccm_orchestrator.domain.run import Run
+from ccm_orchestrator.domain.run import Mode, Run
 from ccm_orchestrator.ports.agents import (
     AskedPermission,
     DriverHealth,
@@ -39,6 +40,7 @@ class ClaudeDriver:
 
     name = "claude"
     exit_means_done = False
+    has_sessions = True
 
     def __init__(
         self,
@@ -65,7 +67,14 @@ class ClaudeDriver:
     async def resumable(self, run: Run) -> bool:
         if run.session_id is None:
             return False
-        return await asyncio.to_thread(has_conversation, self._paths.directory / "projects", run.session_id)
+        answered = run.mode is Mode.INTERACTIVE  # print mode goes on with a prompt that was never answered, too
+        return await asyncio.to_thread(has_conversation, self._paths.directory / "projects", run.session_id, answered)
+
+    async def has_conversation(self, session_id: str) -> bool:
+        return await asyncio.to_thread(has_conversation, self._paths.directory / "projects", session_id, answered=False)
+
+    def checked_flags(self, flags: Sequence[str], tools: Sequence[str] | None) -> tuple[str, ...]:
+        return (*allowed_flags(flags), *flags_for_tools(tools))
 
     def registry_directory(self) -> Path | None:
         return self._paths.sessions

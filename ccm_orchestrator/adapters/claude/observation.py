@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ccm_orchestrator.adapters.claude.argv import STREAM_FILE
 from ccm_orchestrator.adapters.claude.paths import ConfigPaths
 from ccm_orchestrator.adapters.claude.registry import read_registry
 from ccm_orchestrator.adapters.claude.status_line import read_status
@@ -14,6 +13,7 @@ from ccm_orchestrator.adapters.claude.transcript import read_transcript
 from ccm_orchestrator.domain.agent import Evidence
 from ccm_orchestrator.domain.run import Mode
 from ccm_orchestrator.ports.agents import SessionTrace
+from ccm_orchestrator.ports.launching import STREAM_FILE
 
 
 def observe(trace: SessionTrace, paths: ConfigPaths) -> Sequence[Evidence]:

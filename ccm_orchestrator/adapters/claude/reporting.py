@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ccm_orchestrator.adapters.claude.argv import STREAM_FILE
 from ccm_orchestrator.adapters.claude.paths import ConfigPaths
 from ccm_orchestrator.adapters.claude.payload import number, parse_object, table
 from ccm_orchestrator.adapters.claude.status_line import run_cost
@@ -21,6 +20,7 @@ from ccm_orchestrator.domain.agent import Signal
 from ccm_orchestrator.domain.result import Usage
 from ccm_orchestrator.domain.run import Mode
 from ccm_orchestrator.ports.agents import Reading, Report, SessionTrace
+from ccm_orchestrator.ports.launching import STREAM_FILE
 
 
 def report(trace: SessionTrace, readings: Sequence[Reading], paths: ConfigPaths) -> Report:

@@ -38,11 +38,12 @@ def read_transcript(path: Path) -> Sequence[Evidence]:
     return [*ended, *_prompts(lines), Evidence(Source.TRANSCRIPT, Signal.ACTIVE, newest, "transcript")]
 
 
-def has_conversation(projects: Path, session_id: str) -> bool:
-    """Something was said and kept: without it, `--resume` fails."""
+def has_conversation(projects: Path, session_id: str, answered: bool = True) -> bool:
+    """Something was said and kept: without it, `--resume` fails. `answered`: the agent said something, too."""
+    marks = [b'"type":"assistant"'] if answered else [b'"type":"assistant"', b'"type":"user"']
     for path in projects.glob(f"*/{session_id}.jsonl"):
         with path.open("rb") as lines:
-            if any(b'"type":"assistant"' in line for line in lines):
+            if any(mark in line for line in lines for mark in marks):
                 return True
     return False
 

@@ -29,7 +29,7 @@ from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
 from ccm_orchestrator.domain.events import BusEvent, EventKind, HookRecord
 from ccm_orchestrator.domain.result import Usage
 from ccm_orchestrator.domain.run import Mode, Run
-from ccm_orchestrator.errors import AgentMissing, DriverError, InvalidProject, InvalidSettings
+from ccm_orchestrator.errors import AgentMissing, DriverError, InputError, InvalidProject, InvalidSettings
 from ccm_orchestrator.ports.agents import (
     AskedPermission,
     DriverHealth,
@@ -62,6 +62,7 @@ class GenericDriver:
 
     name = "generic"
     exit_means_done = True
+    has_sessions = False
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         """`environment`: the daemon's, of which an agent gets an allow-list."""
@@ -95,6 +96,14 @@ class GenericDriver:
 
     async def resumable(self, run: Run) -> bool:
         return False
+
+    async def has_conversation(self, session_id: str) -> bool:
+        return False
+
+    def checked_flags(self, flags: Sequence[str], tools: Sequence[str] | None) -> tuple[str, ...]:
+        if flags or tools is not None:
+            raise InputError("A generic agent's command line is in its profile: it takes neither flags nor tools.")
+        return ()
 
     def registry_directory(self) -> Path | None:
         return None

@@ -9,19 +9,20 @@ from functools import lru_cache
 from operator import itemgetter
 
 from ccm_orchestrator.adapters.sqlite import systems, table
-from ccm_orchestrator.adapters.sqlite.documents import read_time, time_text
-from ccm_orchestrator.adapters.sqlite.rows import problem_with_row, read_task, read_texts
+from ccm_orchestrator.adapters.sqlite.documents import read_document, read_time, time_text
+from ccm_orchestrator.adapters.sqlite.rows import OPTIONS, problem_with_row, read_task, read_texts
 from ccm_orchestrator.domain import leasing
 from ccm_orchestrator.domain.queueing import Candidate, fairest_first, triage
 from ccm_orchestrator.domain.routing import problem_with_labels, suits
 from ccm_orchestrator.domain.task import Hold, HoldReason, Task, TaskStatus
+from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.ports.tasks import ClaimRequest
 
 _COLUMNS = "seq, task_id, project, priority, run_after, after, system_id, labels"
-_QUEUED = f"SELECT {_COLUMNS} FROM tasks INDEXED BY tasks_queued WHERE status = 'queued'"
+_QUEUED = f"SELECT {_COLUMNS}, options FROM tasks INDEXED BY tasks_queued WHERE status = 'queued'"
 _HOMELESS = f"{_QUEUED} AND project NOT IN (SELECT name FROM projects)"
 _PLAIN = f"""
-SELECT {_COLUMNS} FROM (
+SELECT {_COLUMNS}, NULL FROM (
     SELECT {_COLUMNS}, row_number() OVER (PARTITION BY priority, project ORDER BY seq) AS place
     FROM tasks INDEXED BY tasks_queued
     WHERE status = 'queued' AND after = '[]' AND run_after IS NULL AND labels = '[]'
@@ -108,9 +109,10 @@ def _candidates(connection: sqlite3.Connection, system_id: str, width: int, now:
     rows += connection.execute(_CONDITIONAL).fetchall()
     rows += connection.execute(_HOMELESS).fetchall()
     candidates, own = [], systems.labels(connection, system_id)
-    for _, task_id, project, priority, run_after, after, meant_for, labels in sorted(rows, key=itemgetter(0)):
+    for _, task_id, project, priority, run_after, after, meant_for, labels, options in sorted(rows, key=itemgetter(0)):
         ready = suits(meant_for, _wanted(labels), system_id, own) and _due(run_after, now)
-        candidates.append(Candidate(task_id, project, priority, read_texts(after) or (), ready))
+        in_turn = options is not None and _has_session(options)
+        candidates.append(Candidate(task_id, project, priority, read_texts(after) or (), ready, in_turn))
     return candidates
 
 
@@ -119,6 +121,15 @@ def _wanted(labels: str | bytes) -> tuple[str, ...]:
     """Empty when no system could have them: any may claim the row, and read whole it is found out."""
     wanted = read_texts(labels) or ()
     return () if problem_with_labels(wanted) else wanted
+
+
+@lru_cache(maxsize=1000)
+def _has_session(options: str) -> bool:
+    """False of what cannot be read: read whole, the row is found out."""
+    try:
+        return read_document(OPTIONS, options).session_id is not None
+    except StoreError:
+        return False
 
 
 def _load(connection: sqlite3.Connection) -> dict[str, int]:
