@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
+from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.session_schemas import (
@@ -51,10 +52,11 @@ STREAM: dict[int | str, dict[str, Any]] = {
 @router.post("/spawn", response_class=StreamingResponse, responses=STREAM)
 @needs(Scope.SUBMIT)
 async def spawn(
-    services: Services, caller: Asker, body: SpawnInput, idempotency_key: IdempotencyKey = None
+    services: Services, caller: Asker, note: Noted, body: SpawnInput, idempotency_key: IdempotencyKey = None
 ) -> StreamingResponse:
     """Starts an agent and streams what it writes. It works on when the client goes away."""
     begun = await _spawned(services, caller, body, idempotency_key)
+    note.after |= _named(begun)
     opening = ""
     if begun.turn.number == 1 and not begun.session.one_shot:
         session_id = begun.session.session_id
@@ -67,6 +69,7 @@ async def spawn(
 async def message(
     services: Services,
     caller: Asker,
+    note: Noted,
     session_id: str,
     body: MessageToSession,
     idempotency_key: IdempotencyKey = None,
@@ -74,6 +77,7 @@ async def message(
     """The next turn of a session, which remembers what was said; it waits for those before it."""
     session = await _visible(services, caller, session_id)
     begun = await services.sessions.message(session.session_id, body.turn(), idempotency_key)
+    note.after |= _named(begun)
     return _stream(services, begun.turn, 0, _queued_behind(begun))
 
 
@@ -190,6 +194,10 @@ def _by_session(tasks: Sequence[Task]) -> dict[str, Task]:
         if task.options is not None and task.options.session_id is not None:
             found.setdefault(task.options.session_id, task)
     return found
+
+
+def _named(begun: Begun) -> dict[str, object]:
+    return {"session_id": begun.session.session_id, "turn": begun.turn.number, "task_id": begun.task.task_id}
 
 
 def _queued_behind(begun: Begun) -> str:

@@ -102,15 +102,29 @@ async def _key(services: ApiServices, ref: str) -> Snapshot:
     }
 
 
+async def _session(services: ApiServices, session_id: str) -> Snapshot:
+    session = await services.sessions.store.get(session_id)
+    waiting = await services.sessions.open_turns(session_id)
+    return {
+        "session_id": session.session_id,
+        "project": session.project,
+        "turns": session.turns,
+        "status": waiting[0].status if waiting else "idle",
+        "task_id": waiting[0].task_id if waiting else None,
+    }
+
+
 LOOKS: Mapping[str, Look] = {
     "tasks/{task_id}": _task,
     "agents/{agent}": _agent,
     "hooks/{run_id}": _agent,
     "keys/{key}": _key,
+    "message/{session_id}": _session,
     "permissions/{request_id}": _permission,
     "approval-rules/{rule_id}": _approval_rule,
     "projects/{name}": project_snapshot,
     "systems/{system_id}": _system,
+    "terminate/{session_id}": _session,
 }
 """By the part of a route that names a thing."""
 

@@ -136,8 +136,7 @@ def test_terminate_ends_the_agent_and_what_waits_and_the_session_can_be_gone_on_
     session_id = begun(daemon, "Take your time. [scenario:slow-tool seconds=300]")
     wait_for("a running turn", lambda: session(daemon, session_id)["status"] == "running", daemon)
     task_id = str(session(daemon, session_id)["task_id"])
-    lines = lambda: kept_lines(daemon, task_id)  # noqa: E731
-    wait_for("the tool", lambda: any('"tool_use"' in line for line in lines()), daemon)
+    wait_for("the tool", lambda: '"tool_use"' in "".join(kept_lines(daemon, task_id)), daemon)
     with daemon.api() as api, streaming(daemon, "POST", f"/message/{session_id}", json={"prompt": "Next"}) as queued:
         assert next(queued).data["status"] == "queued"
         answer = api.post(f"/terminate/{session_id}")
