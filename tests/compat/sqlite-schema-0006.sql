@@ -154,8 +154,8 @@ INSERT INTO "schema_migrations" VALUES('0001_first','2026-11-21T11:43:07.073Z');
 INSERT INTO "schema_migrations" VALUES('0002_routing','2026-11-25T16:10:11.601Z');
 INSERT INTO "schema_migrations" VALUES('0003_outbox','2026-11-25T16:10:11.606Z');
 INSERT INTO "schema_migrations" VALUES('0004_api','2026-11-25T18:34:09.549Z');
-INSERT INTO "schema_migrations" VALUES('0005_sessions','2026-11-25T19:14:02.599Z');
-INSERT INTO "schema_migrations" VALUES('0006_standing_agents','2026-11-25T19:14:02.713Z');
+INSERT INTO "schema_migrations" VALUES('0005_sessions','2026-11-25T19:20:37.108Z');
+INSERT INTO "schema_migrations" VALUES('0006_standing_agents','2026-11-25T19:20:37.488Z');
 CREATE TABLE session_turns (
     session_id TEXT    NOT NULL REFERENCES sessions (session_id),
     number     INTEGER NOT NULL,

@@ -170,8 +170,30 @@ INSERT INTO "schema_migrations" VALUES('0001_first','2026-11-21T11:43:07.073Z');
 INSERT INTO "schema_migrations" VALUES('0002_routing','2026-11-25T16:10:11.601Z');
 INSERT INTO "schema_migrations" VALUES('0003_outbox','2026-11-25T16:10:11.606Z');
 INSERT INTO "schema_migrations" VALUES('0004_api','2026-11-25T18:34:09.549Z');
-INSERT INTO "schema_migrations" VALUES('0006_standing_agents','2026-11-25T18:51:48.078Z');
-INSERT INTO "schema_migrations" VALUES('0007_approval_rules','2026-11-25T19:08:55.784Z');
+INSERT INTO "schema_migrations" VALUES('0005_sessions','2026-11-25T19:20:37.108Z');
+INSERT INTO "schema_migrations" VALUES('0006_standing_agents','2026-11-25T19:20:37.488Z');
+INSERT INTO "schema_migrations" VALUES('0007_approval_rules','2026-11-25T19:20:37.770Z');
+CREATE TABLE session_turns (
+    session_id TEXT    NOT NULL REFERENCES sessions (session_id),
+    number     INTEGER NOT NULL,
+    task_id    TEXT    NOT NULL,
+    created_at TEXT    NOT NULL,
+    PRIMARY KEY (session_id, number),
+    UNIQUE (session_id, task_id)
+) WITHOUT ROWID;
+CREATE TABLE sessions (
+    session_id   TEXT    NOT NULL PRIMARY KEY,
+    seq          INTEGER NOT NULL UNIQUE,       -- by age
+    agent_type   TEXT    NOT NULL,
+    project      TEXT    NOT NULL,
+    profile      TEXT    NOT NULL,
+    model        TEXT,
+    options      TEXT    NOT NULL,              -- document: what it changes in the profile
+    owner        TEXT,                          -- the user that began it; NULL: somebody of this machine
+    one_shot     INTEGER NOT NULL,              -- 1: it takes no further messages
+    created_at   TEXT    NOT NULL,
+    last_used_at TEXT    NOT NULL
+);
 CREATE TABLE standing_agents (
     seq           INTEGER PRIMARY KEY AUTOINCREMENT,
     agent_id      TEXT NOT NULL UNIQUE,
@@ -308,6 +330,7 @@ END;
 CREATE TRIGGER audit_log_stands BEFORE UPDATE ON audit_log BEGIN
     SELECT RAISE(ABORT, 'the audit log only grows');
 END;
+CREATE INDEX sessions_owner ON sessions (owner, seq) WHERE owner IS NOT NULL;
 CREATE UNIQUE INDEX standing_agents_name ON standing_agents (ifnull(owner, ''), name) WHERE terminated_at IS NULL;
 CREATE INDEX standing_messages_agent ON standing_messages (agent_id, seq);
 CREATE INDEX standing_messages_open ON standing_messages (agent_id) WHERE status IN ('queued', 'delivered', 'accepted');
