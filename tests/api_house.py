@@ -200,10 +200,10 @@ def token_of(run_id: str) -> str:
     return f"run-canary-{run_id}"
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str, limit_s: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + limit_s
     while not await condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {limit_s:g} s in vain for {what}"
         await asyncio.sleep(0.005)
 
 

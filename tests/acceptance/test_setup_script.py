@@ -142,7 +142,13 @@ def test_an_unknown_part_is_refused(machine: Machine) -> None:
     machine.has("tmux", "exit 0")
     done = machine.setup("everything")
     assert done.returncode == 1
-    assert "unknown part 'everything'; known: claude, test-claudes, supabase" in done.stderr
+    assert "unknown part 'everything'; known: claude, test-claudes, supabase, chromium" in done.stderr
+
+
+def test_the_browser_is_installed_only_where_it_is_missing(machine: Machine) -> None:
+    machine.has("tmux", "exit 0")
+    machine.has("chromium", "exit 0")
+    assert machine.setup("chromium").returncode == 0
 
 
 @pytest.fixture
