@@ -1,11 +1,11 @@
 # `make` alone lists the targets. The work is done by scripts/, which a desk and a build server call alike.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench accuracy openapi docs clean
+.PHONY: help setup demo test test-services check bench accuracy openapi docs clean
 
 PYTHON := .venv/bin/python
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: ## virtual environment in .venv, missing system tools (asks first)
 	@scripts/setup
@@ -18,6 +18,10 @@ test: ## everything: set up, check, test
 	@scripts/setup claude test-claudes supabase
 	@scripts/check
 	@scripts/test
+
+test-services: ## boots a machine with the real systemd in a container (root; mmdebstrap, systemd-container)
+	@scripts/setup
+	@CCM_TEST_SERVICES=1 $(PYTHON) -m pytest -q -s tests/services
 
 check: ## formatting, lint, types, shell scripts
 	@scripts/setup

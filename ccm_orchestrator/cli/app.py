@@ -21,6 +21,7 @@ from ccm_orchestrator.cli.commands import (
     logs,
     permissions,
     projects,
+    services,
     stop_all,
     systems,
     tasks,
@@ -66,6 +67,7 @@ agent_group = typer.Typer(help="Agents: look at them, talk to them, answer them.
 system_group = typer.Typer(help="Systems: the machines that run the daemon.", no_args_is_help=True)
 project_group = typer.Typer(help="Projects: the directories in which agents may work.", no_args_is_help=True)
 db_group = typer.Typer(help="The database of a Supabase project.", no_args_is_help=True)
+service_group = typer.Typer(help="The daemon as a service of systemd or launchd.", no_args_is_help=True)
 dev_group = typer.Typer(help="For trying and for building: what a real project would have.", no_args_is_help=True)
 audit_group = typer.Typer(help="The audit log: who changed what.", no_args_is_help=True)
 config_group = typer.Typer(help="The configuration file.", no_args_is_help=True)
@@ -83,6 +85,8 @@ permissions.add_to(agent_group)
 projects.add_to(project_group)
 systems.add_to(system_group)
 audit.add_to(audit_group)
+services.add_to(service_group)
+services.add_tmux_server_to(app)
 db.add_to(db_group)
 dev.add_to(dev_group)
 configuration.add_to(config_group)
@@ -91,6 +95,7 @@ app.add_typer(agent_group, name="agent")
 app.add_typer(project_group, name="project")
 app.add_typer(system_group, name="system")
 app.add_typer(audit_group, name="audit")
+app.add_typer(service_group, name="service")
 app.add_typer(db_group, name="db")
 app.add_typer(dev_group, name="dev")
 app.add_typer(config_group, name="config")

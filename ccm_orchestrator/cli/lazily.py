@@ -2,7 +2,7 @@
 
 `ccm-orchestrator --help`, shell completion and every command that talks to a running daemon would otherwise pay for the
 web framework, the database and the whole engine, which take longer to import than the command itself. What is named
-here is needed by `serve`, `demo`, `doctor`, `db`, and by commands that find no daemon.
+here is needed by `serve`, `demo`, `doctor`, `db`, `service`, and by commands that find no daemon.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class Heavy(StrEnum):
     SUPABASE_DOWN = "ccm_orchestrator.devstack.resident:down"
     DESCRIBE_SUPABASE = "ccm_orchestrator.devstack.resident:describe"
     STOP_WITHOUT_DAEMON = "ccm_orchestrator.wiring.emergency:stop_without_daemon"
+    SERVICE_MANAGER = "ccm_orchestrator.setup.services:service_manager"
+    TMUX_SERVER = "ccm_orchestrator.setup.tmux_service:tmux_service"
     OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ccm_orchestrator.settings.types import (
+    Argv,
     Count,
     CountOrZero,
     Directory,
@@ -65,6 +66,11 @@ class TmuxTable(Table):
         json_schema_extra={"default_text": "where tmux puts it"},
     )
     session: Slug = Field(default="ccm", description="Session that holds one window per agent.")
+    start_command: Argv = Field(
+        default=(),
+        description="Command that starts the server where a service keeps it, as `service install` sets it up; empty: "
+        "the daemon starts it itself.",
+    )
 
 
 class ClaudeTable(Table):

@@ -79,7 +79,13 @@ def build_stores(settings: Settings) -> Stores:
 def build_terminal(settings: Settings) -> TmuxTerminal:
     """Nothing is started yet."""
     tmux = settings.tmux
-    return TmuxTerminal(settings.state_directory / "tmux.conf", tmux.socket_name, tmux.socket_directory, tmux.session)
+    return TmuxTerminal(
+        settings.state_directory / "tmux.conf",
+        tmux.socket_name,
+        tmux.socket_directory,
+        tmux.session,
+        start_command=tmux.start_command,
+    )
 
 
 def build_launchpad(settings: Settings) -> RunDirectories:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ OLDEST = (3, 2)
 NO_CONTROL_MODE_SINCE = (3, 7)
 """From here on panes were seen frozen by a control client in spite of all its flags."""
 
+START_POLL_S = 0.05
+
 CLIENT_FLAGS = "no-output,ignore-size"
 """A client without output cannot make the server wait for its reader, and one without size does not shrink windows."""
 
@@ -46,6 +49,8 @@ class Address:
     socket_dir: Path | None
     """TMUX_TMPDIR; None: tmux's default."""
     session: str
+    start_command: tuple[str, ...] = ()
+    """Starts the server where a service manager keeps it; empty: we start it, as a child that outlives us."""
 
     def argv(self, *arguments: str) -> list[str]:
         """A tmux command that never starts a server by itself."""
@@ -144,15 +149,20 @@ def _kill_tmux_client(pid: int) -> bool:
 
 def ensure_server(address: Address, config_path: Path, timeout_s: float, own_client_pid: int | None = None) -> None:
     """A server with our options and our session, without control clients but `own_client_pid`."""
-    write_config(config_path)
-    if address.socket_dir is not None:
-        address.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # tmux would silently use /tmp instead
+    prepare_files(address, config_path)
     try:
         kill_left_over_clients(address, timeout_s, own_client_pid)
         run_tmux(address, ["source-file", str(config_path)], timeout_s)
     except NotConnected:
         _start(address, config_path, timeout_s)
     ensure_session(address, timeout_s)
+
+
+def prepare_files(address: Address, config_path: Path) -> None:
+    """What a server reads, and where its socket will be."""
+    write_config(config_path)
+    if address.socket_dir is not None:
+        address.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # tmux would silently use /tmp instead
 
 
 def write_config(path: Path) -> None:
@@ -168,7 +178,15 @@ def server_argv(address: Address, config_path: Path) -> list[str]:
     return [address.binary, "-u", "-L", address.socket, "-f", str(config_path), "start-server"]
 
 
+def foreground_argv(address: Address, config_path: Path) -> list[str]:
+    """What a service manager runs: the server itself, which goes nowhere."""
+    return [address.binary, "-D", "-u", "-L", address.socket, "-f", str(config_path)]
+
+
 def _start(address: Address, config_path: Path, timeout_s: float) -> None:
+    if address.start_command:
+        _have_started(address, timeout_s)
+        return
     argv = server_argv(address, config_path)
     environment = address.environment()
     home = environment.get("HOME") or "/"
@@ -180,6 +198,28 @@ def _start(address: Address, config_path: Path, timeout_s: float) -> None:
         raise TerminalUnavailable(f"`{shlex.join(argv)}` did not come back within {timeout_s:g} s") from None
     if done.returncode:
         raise TerminalUnavailable(f"`{shlex.join(argv)}` failed: {done.stderr.strip()}")
+
+
+def _have_started(address: Address, timeout_s: float) -> None:
+    """By whoever keeps the server: one of ours would end with the daemon's own service, and all agents with it.
+
+    The command may lack the right to start it; its keeper restarts the server anyway, so it is waited for.
+    """
+    asked = subprocess.run(address.start_command, capture_output=True, check=False, timeout=timeout_s, text=True)
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            run_tmux(address, ["show-options", "-s"], timeout_s)
+        except NotConnected:
+            if time.monotonic() > deadline_s:
+                said = asked.stderr.strip() or f"it ended with {asked.returncode}"
+                raise TerminalUnavailable(
+                    f"The tmux server is kept by its own service, which does not start it "
+                    f"(`{shlex.join(address.start_command)}`: {said})."
+                ) from None
+            time.sleep(START_POLL_S)
+        else:
+            return
 
 
 def ensure_session(address: Address, timeout_s: float) -> None:

@@ -49,10 +49,11 @@ class TmuxTerminal:
         session: str = "ccm",
         timeout_s: float = COMMAND_TIMEOUT_S,
         control_mode: bool | None = None,
+        start_command: Sequence[str] = (),
     ) -> None:
         """`config_path` is written at every start. `socket_dir` becomes TMUX_TMPDIR.
 
-        `control_mode`: None decides by tmux's version.
+        `control_mode`: None decides by tmux's version. `start_command` starts the server where something else keeps it.
         """
         self._config_path = config_path
         self._socket = session_name(socket)
@@ -60,6 +61,7 @@ class TmuxTerminal:
         self._session = session_name(session)
         self._timeout_s = timeout_s
         self._control_mode = control_mode
+        self._start_command = tuple(start_command)
         self._version = ""
         self._address: Address | None = None
         self._client: CommandClient | None = None
@@ -146,7 +148,7 @@ class TmuxTerminal:
 
     def _prepare(self) -> Address:
         binary, self._version = tmux_server.find_tmux()
-        self._address = Address(binary, self._socket, self._socket_dir, self._session)
+        self._address = Address(binary, self._socket, self._socket_dir, self._session, self._start_command)
         own_pid = self._client.client_pid if isinstance(self._client, ControlClient) else None
         tmux_server.ensure_server(self._address, self._config_path, self._timeout_s, own_pid)
         return self._address

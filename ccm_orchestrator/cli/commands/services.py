@@ -1,0 +1,78 @@
+"""`service …`, and `tmux-server`, which its tmux service runs"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from ccm_orchestrator.cli.exits import Exit, exit_of
+from ccm_orchestrator.cli.lazily import Heavy, load
+from ccm_orchestrator.cli.session import Session, command, report
+from ccm_orchestrator.cli.views.services import service_report
+from ccm_orchestrator.errors import OrchestratorError
+from ccm_orchestrator.settings import load_settings
+
+System = Annotated[
+    bool, typer.Option("--system", help="Of the machine, begun before anybody logs in (as root), not of the login.")
+]
+
+
+def add_to(group: typer.Typer) -> None:
+    command(group, "install")(install)
+    command(group, "uninstall")(uninstall)
+    command(group, "restart")(restart)
+    command(group, "status")(status)
+
+
+def add_tmux_server_to(app: typer.Typer) -> None:
+    app.command("tmux-server")(tmux_server)
+
+
+async def install(session: Session, system: System = False) -> None:
+    """Run the daemon from now on, and from each start of the machine. Repeating it changes only what differs."""
+    done = _manager(session, system).install()
+    said = list(done) or ["Everything was installed so already; it runs."]
+    session.show({"done": said}, "\n".join(said))
+
+
+async def uninstall(
+    session: Session,
+    system: System = False,
+    with_agents: Annotated[
+        bool, typer.Option("--with-agents", help="Also end the tmux server and its agents.")
+    ] = False,
+) -> None:
+    """Stop the daemon and forget the service. Data and configuration stay, and so do agents."""
+    done = _manager(session, system).uninstall(with_agents)
+    said = list(done) or ["There was no service."]
+    session.show({"done": said}, "\n".join(said))
+
+
+async def restart(session: Session, system: System = False) -> None:
+    """Start the daemon anew. Agents go on, and it takes them over."""
+    _manager(session, system).restart()
+    session.show({"done": ["Restarted."]}, "Restarted; agents were not touched.")
+
+
+async def status(session: Session, system: System = False) -> Exit:
+    """Show what the service manager says. Exits with 3 when the daemon's service does not run."""
+    found = _manager(session, system).status()
+    session.show(asdict(found), lambda: service_report(asdict(found)))
+    return Exit.OK if found.daemon == "active" else Exit.UNREACHABLE
+
+
+def tmux_server(ctx: typer.Context) -> None:
+    """Become the tmux server in which agents live, for a service manager to keep."""
+    try:
+        program, argv, environment = load(Heavy.TMUX_SERVER)(load_settings(ctx.obj))
+    except OrchestratorError as error:
+        report(error)
+        raise typer.Exit(exit_of(error)) from error
+    os.execve(program, argv, environment)
+
+
+def _manager(session: Session, system: bool) -> Any:
+    return load(Heavy.SERVICE_MANAGER)(session.settings, session.config, system)

@@ -1,0 +1,26 @@
+"""What the service manager says, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+STYLES = {"active": "green", "failed": "red", "activating": "yellow"}
+
+
+def service_report(status: Mapping[str, Any]) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    for label, state in (("daemon", status["daemon"]), ("agents' tmux server", status["tmux"])):
+        grid.add_row(label, Text(state, style=STYLES.get(state, "")))
+    if status["installed"]:
+        grid.add_row("starts with", status["starts_with"] or "nothing: it was disabled")
+        grid.add_row("restarts", str(status["restarts"]))
+    for number, file in enumerate(status["files"]):
+        grid.add_row("" if number else "files", Text(file))
+    if not status["installed"]:
+        grid.add_row("", "Install it with `ccm-orchestrator service install`.")
+    return grid

@@ -1,0 +1,74 @@
+"""The files of the services: what `systemd/` and `launchd/` say, with this installation's own paths."""
+
+from __future__ import annotations
+
+import plistlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DAEMON, TMUX = "ccm-orchestrator", "ccm-orchestrator-tmux"
+LABELS = {DAEMON: "dev.ccm-orchestrator.daemon", TMUX: "dev.ccm-orchestrator.tmux"}
+"""How launchd calls them."""
+_DEFAULT_PROGRAMS = ("%h/.local/bin/ccm-orchestrator", "/usr/local/bin/ccm-orchestrator")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What the files must know of this machine."""
+
+    executable: Path
+    """Absolute path of the command."""
+    user: str
+    home: Path
+    path: str
+    """PATH of whoever installs: the daemon looks for tmux, git and the agent there."""
+    config: Path | None = None
+    """A configuration file in an unusual place."""
+    state_directory: Path | None = None
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {"PATH": self.path} | ({"CCM_CONFIG": str(self.config)} if self.config else {})
+
+
+def template(kind: str, name: str) -> str:
+    """A file of `systemd/` or `launchd/`: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parents[1]
+    installed = package / kind / name
+    return (installed if installed.exists() else package.parent / kind / name).read_text(encoding="utf-8")
+
+
+def systemd_units(installation: Installation, system: bool) -> Mapping[str, str]:
+    """Their texts by file name: of the user's own manager, or of the machine's."""
+    suffix = "@.service" if system else ".service"
+    return {name + suffix: _unit(template("systemd", name + suffix), installation) for name in (DAEMON, TMUX)}
+
+
+def _unit(text: str, installation: Installation) -> str:
+    for default in _DEFAULT_PROGRAMS:
+        text = text.replace(f"ExecStart={default} ", f"ExecStart={_quoted(str(installation.executable))} ")
+    own = "".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in installation.environment.items())
+    return text.replace("EnvironmentFile=", own + "EnvironmentFile=", 1)
+
+
+def _quoted(value: str) -> str:
+    """One word of a unit file."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"'
+
+
+def launch_agents(installation: Installation) -> Mapping[str, bytes]:
+    """Property lists by file name, for ~/Library/LaunchAgents."""
+    return {f"{label}.plist": _plist(name, label, installation) for name, label in LABELS.items()}
+
+
+def _plist(name: str, label: str, installation: Installation) -> bytes:
+    values = plistlib.loads(template("launchd", f"{name}.plist").encode())
+    logs = (installation.state_directory or installation.home / ".local/state/ccm-orchestrator") / "logs"
+    values["Label"] = label
+    values["ProgramArguments"][0] = str(installation.executable)
+    values["StandardOutPath"] = values["StandardErrorPath"] = str(logs / f"{name}.launchd.log")
+    values["WorkingDirectory"] = str(installation.home)
+    values["EnvironmentVariables"] = {**values.get("EnvironmentVariables", {}), **installation.environment}
+    return plistlib.dumps(values)

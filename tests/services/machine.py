@@ -1,0 +1,142 @@
+"""A machine with the real systemd as its first process, in a container: Debian's own packages, no network but loopback.
+
+The checkout and the packages that this Python sees are bound in read-only, at the same paths.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import site
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+BASE = CHECKOUT / ".cache" / "services" / "debian-12"
+PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,python3,tmux,procps,git,ca-certificates"
+TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter")
+BOOT_S = 60.0
+COMMAND_S = 120.0
+POLL_S = 0.1
+USER = "anna"
+_LAUNCHER = """#!/bin/sh
+PYTHONPATH={path} exec /usr/bin/python3 -m ccm_orchestrator "$@"
+"""
+_ENVIRONMENT = "PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8"
+
+
+def missing() -> str | None:
+    """Why no machine can be booted here."""
+    if os.geteuid() != 0:
+        return "only root can boot a container"
+    absent = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if absent:
+        return f"{', '.join(absent)} is missing: apt-get install mmdebstrap systemd-container"
+    if sys.version_info[:2] != (3, 11):
+        return "the container's Python is 3.11, and this one's packages are not for it"
+    return None
+
+
+def wait_until(condition: Callable[[], object], what: str, limit_s: float = 60.0) -> float:
+    """Seconds that it took. Raises: AssertionError."""
+    began_s = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began_s < limit_s, f"{what} did not happen within {limit_s:g} s"
+        time.sleep(POLL_S)
+    return time.monotonic() - began_s
+
+
+class Machine:
+    """Boots on entering, is powered off and removed on leaving."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "root"
+        self.log = directory / "console.log"
+        self._container: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Machine:
+        if not BASE.exists():
+            _build(BASE)
+        subprocess.run(["cp", "-a", "--reflink=auto", BASE, self.root], check=True)
+        subprocess.run(["chroot", self.root, "useradd", "--create-home", USER], check=True)
+        packages = next(path for path in site.getsitepackages() if path.endswith("site-packages"))
+        command = self.root / "usr/local/bin/ccm-orchestrator"
+        command.write_text(_LAUNCHER.format(path=f"{CHECKOUT}:{packages}"))
+        command.chmod(0o755)
+        for parent in reversed(CHECKOUT.parents):
+            (self.root / parent.relative_to("/")).mkdir(mode=0o755, exist_ok=True)
+        self.boot()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.power_off()
+        shutil.rmtree(self.root)
+
+    def boot(self) -> None:
+        argv = ["systemd-nspawn", "-D", str(self.root), "-b", "--register=no", "--keep-unit", "--private-network"]
+        argv += ["-M", f"ccm-{os.getpid()}", f"--bind-ro={CHECKOUT}"]
+        with self.log.open("ab") as console:
+            self._container = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
+        wait_until(self._is_up, "a boot", BOOT_S)
+
+    def _is_up(self) -> bool:
+        return self.try_root("systemctl is-system-running").stdout.strip() in ("running", "degraded")
+
+    def power_off(self) -> None:
+        """In order, as a shutdown does."""
+        container, self._container = self._container, None
+        if container is not None:
+            container.terminate()
+            container.wait(COMMAND_S)
+
+    def reboot(self) -> None:
+        self.power_off()
+        self.boot()
+
+    def try_root(self, command: str) -> subprocess.CompletedProcess[str]:
+        return self._enter(f"env -i HOME=/root {_ENVIRONMENT} sh -c {shlex.quote(command)}")
+
+    def as_root(self, command: str) -> str:
+        return _said(self.try_root(command))
+
+    def try_user(self, command: str) -> subprocess.CompletedProcess[str]:
+        uid = (self.root / "home" / USER).stat().st_uid
+        inner = f"export {_ENVIRONMENT} XDG_RUNTIME_DIR=/run/user/{uid}; {command}"
+        return self._enter(f"env -i HOME=/root {_ENVIRONMENT} su -l {USER} -c {shlex.quote(inner)}")
+
+    def as_user(self, command: str) -> str:
+        """What it said. Raises: AssertionError when it failed."""
+        return _said(self.try_user(command))
+
+    def _enter(self, command: str) -> subprocess.CompletedProcess[str]:
+        leader = self._leader()
+        if leader is None:
+            return subprocess.CompletedProcess([command], 1, "", "the machine does not run")
+        argv = ["nsenter", "-t", leader, "-a", "--", *shlex.split(command)]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=COMMAND_S, stdin=subprocess.DEVNULL)
+
+    def _leader(self) -> str | None:
+        """The pid of its first process, as we see it."""
+        if self._container is None:
+            return None
+        children = Path(f"/proc/{self._container.pid}/task/{self._container.pid}/children")
+        found = children.read_text().split() if children.exists() else []
+        return found[0] if found else None
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, f"{done.args}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _build(base: Path) -> None:
+    base.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = base.with_suffix(".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    argv = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(unfinished)]
+    subprocess.run(argv, check=True, capture_output=True)
+    unfinished.rename(base)
