@@ -11,6 +11,7 @@ from ccm_orchestrator import __version__
 from ccm_orchestrator.cli.commands import (
     add_task,
     agents,
+    approval_rules,
     attach,
     audit,
     configuration,
@@ -69,6 +70,8 @@ project_group = typer.Typer(help="Projects: the directories in which agents may 
 db_group = typer.Typer(help="The database of a Supabase project.", no_args_is_help=True)
 service_group = typer.Typer(help="The daemon as a service of systemd or launchd.", no_args_is_help=True)
 dev_group = typer.Typer(help="For trying and for building: what a real project would have.", no_args_is_help=True)
+approval_group = typer.Typer(help="Approvals: what agents ask, and rules that answer it.", no_args_is_help=True)
+rule_group = typer.Typer(help="Rules that answer what agents ask by themselves.", no_args_is_help=True)
 audit_group = typer.Typer(help="The audit log: who changed what.", no_args_is_help=True)
 config_group = typer.Typer(help="The configuration file.", no_args_is_help=True)
 
@@ -82,6 +85,8 @@ tasks.add_to(task_group)
 wait.add_to(task_group)
 agents.add_to(agent_group)
 permissions.add_to(agent_group)
+approval_rules.add_to(rule_group)
+approval_group.add_typer(rule_group, name="rule")
 projects.add_to(project_group)
 systems.add_to(system_group)
 audit.add_to(audit_group)
@@ -92,6 +97,7 @@ dev.add_to(dev_group)
 configuration.add_to(config_group)
 app.add_typer(task_group, name="task")
 app.add_typer(agent_group, name="agent")
+app.add_typer(approval_group, name="approval")
 app.add_typer(project_group, name="project")
 app.add_typer(system_group, name="system")
 app.add_typer(audit_group, name="audit")

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from ccm_orchestrator.cli.commands.approval_rules import CommandOption, PathOption, ToolOption
 from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.session import Session, command
-from ccm_orchestrator.cli.views.agents import permission_line, permission_list
+from ccm_orchestrator.cli.views.approvals import permission_line, permission_list
 from ccm_orchestrator.domain.asking import ID_PREFIX
+from ccm_orchestrator.domain.dialogue import AnswerScope
 from ccm_orchestrator.errors import InputError
 
 AskingRef = Annotated[
@@ -18,6 +20,14 @@ AskingRef = Annotated[
     typer.Argument(
         metavar="AGENT|REQUEST",
         help="The agent, or its task, when it asks one thing; else the request's whole id (perm-…).",
+    ),
+]
+
+ScopeOption = Annotated[
+    AnswerScope,
+    typer.Option(
+        help="`task`: the same again is answered the same for the rest of the task; `rule`: from now on in this "
+        "project. What is the same, --tool, --path and --command may say; else it is the very command, file or input."
     ),
 ]
 
@@ -47,19 +57,29 @@ async def approve(
     answer: Annotated[
         list[str] | None, typer.Option(metavar="QUESTION=ANSWER", help="Answer to a question; repeatable.")
     ] = None,
+    scope: ScopeOption = AnswerScope.ONCE,
+    tool: ToolOption = None,
+    path: PathOption = None,
+    shell_command: CommandOption = None,
 ) -> None:
     """Allow what an agent asks, or answer its question."""
     answers = dict(_pair(each) for each in answer or ()) or None
-    await _decide(session, asking, {"decision": "allow", "answers": answers})
+    rule = _conditions(tool, path, shell_command)
+    await _decide(session, asking, {"decision": "allow", "answers": answers, "scope": scope.value, "rule": rule})
 
 
 async def deny(
     session: Session,
     asking: AskingRef,
     reason: Annotated[str, typer.Option("--reason", "-m", help="Told to the agent.")] = "",
+    scope: ScopeOption = AnswerScope.ONCE,
+    tool: ToolOption = None,
+    path: PathOption = None,
+    shell_command: CommandOption = None,
 ) -> None:
     """Refuse what an agent asks."""
-    await _decide(session, asking, {"decision": "deny", "reason": reason})
+    rule = _conditions(tool, path, shell_command)
+    await _decide(session, asking, {"decision": "deny", "reason": reason, "scope": scope.value, "rule": rule})
 
 
 async def _decide(session: Session, asking: str, body: dict[str, Any]) -> None:
@@ -70,6 +90,12 @@ async def _decide(session: Session, asking: str, body: dict[str, Any]) -> None:
             path = f"/api/agents/{(await connection.agent(asking))['run_id']}/permissions"
         decided = await connection.post(path, body | {"decided_by": f"cli:{getpass.getuser()}"})
         session.show(decided, permission_line(decided), ids=decided["request_id"])
+
+
+def _conditions(tool: str | None, path: str | None, shell_command: str | None) -> dict[str, str] | None:
+    """None: the same again."""
+    given = {"tool": tool, "path": path, "command": shell_command}
+    return {name: value for name, value in given.items() if value is not None} or None
 
 
 def _pair(text: str) -> tuple[str, str]:

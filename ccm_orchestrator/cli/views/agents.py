@@ -1,14 +1,13 @@
-"""Agents, messages and permissions."""
+"""Agents and messages."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ccm_orchestrator.cli.views.plain import ago, duration, plain, text
+from ccm_orchestrator.cli.views.plain import ago, duration, text
 from ccm_orchestrator.cli.views.tables import facts, listing
 from ccm_orchestrator.cli.views.tasks import short_id
 
@@ -69,28 +68,3 @@ def _explanation(explanation: dict[str, Any]) -> RenderableType:
 
 def message_line(message: dict[str, Any]) -> Text:
     return text(f"Message {short_id(message['message_id'])} is {message['status']}.")
-
-
-def permission_line(request: dict[str, Any]) -> Text:
-    verdict = f", {request['verdict']['decision']} by {request['verdict']['decided_by']}" if request["verdict"] else ""
-    return text(f"{request['dialog']} {request['tool_name']}: {request['status']}{verdict}.")
-
-
-def permission_list(requests: list[dict[str, Any]]) -> RenderableType:
-    if not requests:
-        return text("No agent asks anything.")
-    return Group(*(_permission(request) for request in requests))
-
-
-def _permission(request: dict[str, Any]) -> RenderableType:
-    agent = f"ccm-{request['run_id'][:8]}"
-    line = text(f"{request['dialog']} {request['tool_name']}", "bold")
-    asked = plain(json.dumps(request["tool_input"], ensure_ascii=False))
-    table = facts()
-    table.add_row(text(agent), line.append_text(text(f"  {ago(request['created_at'])}", "dim")))
-    table.add_row("", text(asked if len(asked) <= INPUT_LENGTH else asked[: INPUT_LENGTH - 1] + "…"))
-    if request["status"] == "open":
-        table.add_row("", text(f"ccm-orchestrator agent approve {request['request_id']}", "dim"))
-    else:
-        table.add_row("", permission_line(request))
-    return table

@@ -97,6 +97,17 @@ def test_a_project_with_open_tasks_stays(ccm: CommandLine) -> None:
     assert ccm("project", "remove", "busy").code == 0
 
 
+def test_rules_are_added_listed_and_removed(ccm: CommandLine) -> None:
+    added = ccm("approval", "rule", "add", "deny", "--command", "git push *", "-m", "By hand.", "--json").json
+    assert (added["decision"], added["command"], added["reason"]) == ("deny", "git push *", "By hand.")
+    rule_id = ccm("approval", "rule", "add", "allow", "--tool", "Edit", "--path", "src/**", "-q").out.strip()
+    listed = ccm("approval", "rule", "list")
+    assert "git push *" in listed.out and "src/**" in listed.out
+    for each in (rule_id, added["rule_id"]):
+        assert ccm("approval", "rule", "remove", each[:12]).code == 0
+    assert ccm("approval", "rule", "list", "-q").out == ""
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -120,6 +131,9 @@ def test_a_project_with_open_tasks_stays(ccm: CommandLine) -> None:
         (("agent", "stop", "ffffffff"), "There is no run or agent 'ffffffff'"),
         (("agent", "approve", "ffffffff"), "There is no run or agent 'ffffffff'"),
         (("agent", "approve", "ffffffff", "--answer", "x"), "Expected --answer to be QUESTION=ANSWER, got: 'x'."),
+        (("approval", "rule", "add", "allow"), "neither a tool nor a path nor a command"),
+        (("approval", "rule", "add", "allow", "--path", "../x"), "Expected `path` to be absolute or to go down"),
+        (("approval", "rule", "remove", "rule-f"), "There is no stored approval rule 'rule-f'"),
         (("logs", "ffffffff"), "There is no run or agent 'ffffffff'"),
         (("attach",), "No agent lives"),
         (("attach", "ffffffff"), "There is no run or agent 'ffffffff'"),
