@@ -41,6 +41,11 @@ class ApiServer:
     def port(self) -> int:
         return self._port
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server_state.connections) if self._server else 0
+
     async def start(self) -> None:
         """Returns when connections are accepted. Raises: PortBusy, InvalidSettings (an address of other machines)."""
         if self._serving is not None:

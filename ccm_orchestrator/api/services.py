@@ -42,6 +42,8 @@ class ApiOptions:
     max_body_bytes: int = ESCAPED * MAX_PROMPT_BYTES + 65_536
     heartbeat_s: float = 15.0
     """Longest silence of an event stream."""
+    stall_s: float = 10.0
+    """A listener that takes nothing for so long is dropped; it may come back with its cursor."""
     trouble: Callable[[], str] = lambda: ""
     """One word when the daemon does not do its work (`starting`, `stalled`), else empty."""
 

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.live.streaming import HEARTBEAT, beating
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.session_schemas import (
     MessageToSession,
@@ -23,7 +24,7 @@ from ccm_orchestrator.api.session_schemas import (
     TurnOutput,
     frame,
 )
-from ccm_orchestrator.api.stream import HEARTBEAT, RECONNECT_MS, beating
+from ccm_orchestrator.api.stream import RECONNECT_MS
 from ccm_orchestrator.api.tasks import IdempotencyKey
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller, Scope

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from ccm_orchestrator.api.access import EventSight, visible_agent, visible_task
 from ccm_orchestrator.api.guards import Asker, TokenRoute
 from ccm_orchestrator.api.live.cursors import Start, start
-from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput
+from ccm_orchestrator.api.live.feed import Feed, Told
+from ccm_orchestrator.api.live.streaming import HEARTBEAT, EventStream, beating
+from ccm_orchestrator.api.schemas import MAX_SEQ
 from ccm_orchestrator.api.services import ApiServices, Services
-from ccm_orchestrator.domain.events import StoredEvent
 
 router = APIRouter(prefix="/api", tags=["stream"], route_class=TokenRoute)
 
 RECONNECT_MS = 2000
-HEARTBEAT = ": still here\n\n"
-T = TypeVar("T")
+CHUNK_BYTES = 64_000
+"""What is handed over at once, and so what is kept of a client that does not read."""
 
 
 @router.get(
@@ -37,6 +39,7 @@ T = TypeVar("T")
     },
 )
 async def stream_events(
+    request: Request,
     services: Services,
     caller: Asker,
     task_id: str | None = None,
@@ -58,10 +61,59 @@ async def stream_events(
         task_id = (await visible_task(services, caller, task_id)).task_id
     if run_id is not None:
         run_id = (await visible_agent(services, caller, run_id)).run.run_id
-    begin = await start(services.events, wanted)
-    follow = services.bus.follow(begin.cursor, task_id, run_id, services.options.heartbeat_s)
-    seen = _seen(EventSight(services, caller), follow)
-    return StreamingResponse(_frames(services, _opening(begin), seen), media_type="text/event-stream")
+    chosen = Chosen(EventSight(services, caller), task_id, run_id)
+    frames = _frames(services, request.app.state.feed, chosen, await start(services.events, wanted))
+    return EventStream(frames, services.options.stall_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The events that a client wants, and may see."""
+
+    sight: EventSight
+    task_id: str | None
+    run_id: str | None
+
+    async def of(self, batch: Sequence[Told]) -> list[Told]:
+        return [told for told in batch if await self._includes(told)]
+
+    async def _includes(self, told: Told) -> bool:
+        event = told.stored.event
+        wanted = self.task_id in (None, event.task_id) and self.run_id in (None, event.run_id)
+        return wanted and await self.sight.sees(told.stored)
+
+
+async def _frames(services: ApiServices, feed: Feed, chosen: Chosen, begin: Start) -> AsyncGenerator[str | bytes, None]:
+    """Frames until the client goes or the server stops; a heartbeat whenever nothing else was sent for long."""
+    yield _opening(begin)
+    heartbeat_s = services.options.heartbeat_s
+    follow = _chosen(feed, begin.cursor, chosen, heartbeat_s)
+    stopping: asyncio.Future[Any] = asyncio.ensure_future(services.stopping.wait())
+    try:
+        async with aclosing(beating(follow, stopping, heartbeat_s)) as batches:
+            async for batch in batches:
+                for chunk in (HEARTBEAT,) if batch is None else _chunks(batch):
+                    yield chunk
+    finally:
+        stopping.cancel()
+
+
+async def _chosen(feed: Feed, cursor: int, chosen: Chosen, idle_s: float) -> AsyncGenerator[Sequence[Told], None]:
+    """Batches that are not empty."""
+    async with aclosing(feed.follow(cursor, idle_s, chosen.task_id, chosen.run_id)) as batches:
+        async for batch in batches:
+            if wanted := await chosen.of(batch):
+                yield wanted
+
+
+def _chunks(batch: Sequence[Told]) -> list[bytes]:
+    """Few, and none of them much larger than it has to be."""
+    chunks = [b""]
+    for told in batch:
+        if len(chunks[-1]) + len(told.sse) > CHUNK_BYTES and chunks[-1]:
+            chunks.append(b"")
+        chunks[-1] += told.sse
+    return chunks
 
 
 def _opening(begin: Start) -> str:
@@ -70,56 +122,3 @@ def _opening(begin: Start) -> str:
     if begin.resync is None:
         return f"{retry}id: {begin.cursor}\n\n"
     return f"{retry}\nid: {begin.cursor}\nevent: resync\ndata: {json.dumps(begin.resync)}\n\n"
-
-
-async def _seen(
-    sight: EventSight, follow: AsyncIterator[StoredEvent | None]
-) -> AsyncGenerator[StoredEvent | None, None]:
-    """Without what belongs to others."""
-    async for stored in follow:
-        if stored is None or await sight.sees(stored):
-            yield stored
-
-
-async def _frames(
-    services: ApiServices, opening: str, follow: AsyncIterator[StoredEvent | None]
-) -> AsyncGenerator[str, None]:
-    """Frames until the client goes or the server stops; a heartbeat whenever nothing else was sent for long."""
-    stopping: asyncio.Future[Any] = asyncio.ensure_future(services.stopping.wait())
-    try:
-        yield opening
-        async with aclosing(beating(follow, stopping, services.options.heartbeat_s)) as events:
-            async for stored in events:
-                yield HEARTBEAT if stored is None else _frame(stored)
-    finally:
-        stopping.cancel()
-
-
-async def beating(
-    follow: AsyncIterator[T], stopping: asyncio.Future[Any], heartbeat_s: float
-) -> AsyncGenerator[T | None, None]:
-    """What comes, and None whenever nothing did for long, until there is no more or `stopping` is done.
-
-    Its own clock: events that a filter leaves out wake `follow` without making it yield.
-    """
-    upcoming: asyncio.Future[Any] = asyncio.ensure_future(anext(follow))
-    try:
-        while not stopping.done():
-            await asyncio.wait({upcoming, stopping}, timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
-            if upcoming.done():
-                try:
-                    item = upcoming.result()
-                except StopAsyncIteration:
-                    return
-                upcoming = asyncio.ensure_future(anext(follow))
-                yield item
-            elif not stopping.done():
-                yield None
-    finally:
-        upcoming.cancel()
-        await asyncio.wait({upcoming})  # its cursor is closed before this generator is
-
-
-def _frame(stored: StoredEvent) -> str:
-    data = EventOutput.of(stored).model_dump_json()
-    return f"id: {stored.seq}\nevent: {stored.event.kind.value}\ndata: {data}\n\n"

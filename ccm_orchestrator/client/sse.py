@@ -25,9 +25,11 @@ class FrameReader:
 
     def __init__(self, last_id: str | None = None) -> None:
         self.last_id = last_id
+        """Of what came whole: a frame that was cut off after its id is asked for again."""
         self.retry_s: float | None = None
         """How long the server wants clients to wait before they come back."""
         self._rest = b""
+        self._id = last_id
         self._event = ""
         self._data: list[str] = []
 
@@ -50,7 +52,7 @@ class FrameReader:
             case "data":
                 self._data.append(value)
             case "id":
-                self.last_id = value
+                self._id = value
             case "retry" if value.isascii() and value.isdigit():
                 self.retry_s = int(value) / 1000
         return None
@@ -58,4 +60,5 @@ class FrameReader:
     def _finish(self) -> Frame | None:
         event, data = self._event or "message", self._data
         self._event, self._data = "", []
+        self.last_id = self._id
         return Frame(event, "\n".join(data), self.last_id) if data else None

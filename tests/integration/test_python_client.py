@@ -145,7 +145,7 @@ async def test_a_stream_that_is_refused_says_why(house: House, proxy: CuttingPro
 
 async def test_the_blocking_client_does_it_too(house: House, proxy: CuttingProxy) -> None:
     sent = [f"text {n}" for n in range(20)]
-    proxy.bytes_per_connection = 1500
+    proxy.bytes_per_connection = 1000
 
     def read() -> list[str]:
         with Client(proxy.url, API_TOKEN, patience=QUICK) as ccm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, WebSocket
 from pydantic import Field, ValidationError
 
+from ccm_orchestrator.api.access import EventSight
 from ccm_orchestrator.api.guards import Guard, GuardedSocket, admit, caller_of
 from ccm_orchestrator.api.live.cursors import start
 from ccm_orchestrator.api.live.frames import TASK_TYPES, FrameType
@@ -30,7 +31,7 @@ async def live_everything(websocket: WebSocket) -> None:
     """What becomes of all tasks; with `types` also what their agents do."""
     query = _query(websocket)
     wish = Wish(frozenset(query.types or TASK_TYPES), query.batch)
-    await _serve(websocket, Everything(services_of(websocket), caller_of(websocket)), query, wish)
+    await _serve(websocket, Everything(EventSight(services_of(websocket), caller_of(websocket))), query, wish)
 
 
 async def live_agent(websocket: WebSocket) -> None:

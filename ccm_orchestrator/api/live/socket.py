@@ -16,6 +16,7 @@ from ccm_orchestrator.api.guards import caller_of
 from ccm_orchestrator.api.live.acting import answer_to
 from ccm_orchestrator.api.live.feed import Feed, Told
 from ccm_orchestrator.api.live.frames import FrameType, own_frame
+from ccm_orchestrator.api.live.streaming import Stalled
 from ccm_orchestrator.api.live.subjects import Subject
 from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.domain.caller import Caller
@@ -25,8 +26,6 @@ from ccm_orchestrator.errors import AccessRefused
 log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "ccm.v1"
-STALL_S = 10.0
-"""A client that takes nothing for so long is dropped; it may come back with its cursor."""
 BATCH_CHARACTERS = 64_000
 RESTART = 1012
 REFUSED = 4401
@@ -41,10 +40,6 @@ class Wish:
     """None: all."""
     batched: bool = False
     """Messages are JSON arrays of frames."""
-
-
-class Stalled(Exception):
-    """The client takes nothing."""
 
 
 class LiveSocket:
@@ -99,7 +94,7 @@ class LiveSocket:
 
     async def _close(self, code: int, reason: str) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
-            async with asyncio.timeout(STALL_S):
+            async with asyncio.timeout(self._services.options.stall_s):
                 await self._websocket.close(code, reason)
 
     # Out
@@ -112,7 +107,7 @@ class LiveSocket:
         follow = feed.follow(self._cursor, idle_s, self._subject.task_id, self._subject.run_id)
         async with contextlib.aclosing(follow) as batches:
             async for batch in batches:
-                await self._tell_all([told for told in batch if await self._subject.includes(told.stored.event)])
+                await self._tell_all([told for told in batch if await self._subject.includes(told.stored)])
                 self._cursor = max(self._cursor, batch[-1].seq) if batch else self._cursor
                 await self._beat(idle_s)
 
@@ -151,7 +146,7 @@ class LiveSocket:
     async def _send(self, text: str) -> None:
         """Raises: Stalled, WebSocketDisconnect."""
         try:
-            async with asyncio.timeout(STALL_S):
+            async with asyncio.timeout(self._services.options.stall_s):
                 await self._websocket.send_text(f"[{text}]" if self._wish.batched and text[0] != "[" else text)
         except TimeoutError:
             raise Stalled from None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ccm_orchestrator.api.access import owner_of, visible_agent, visible_task
+from ccm_orchestrator.api.access import EventSight, visible_agent, visible_task
 from ccm_orchestrator.api.services import ApiServices
+from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller
-from ccm_orchestrator.domain.events import BusEvent
-from ccm_orchestrator.errors import NotFound, RunNotFound, TaskNotFound
+from ccm_orchestrator.domain.events import StoredEvent
+from ccm_orchestrator.errors import NotFound, RunNotFound
 from ccm_orchestrator.ports.journal import RunQuery
-
-REMEMBERED = 10_000
-"""Answers about tasks and runs that one listener keeps."""
 
 
 class Subject(Protocol):
@@ -27,7 +26,7 @@ class Subject(Protocol):
     def names(self) -> dict[str, str]:
         """What the listener is told it follows."""
 
-    async def includes(self, event: BusEvent) -> bool: ...
+    async def includes(self, stored: StoredEvent) -> bool: ...
 
     async def agent(self) -> str:
         """The run to which messages go. Raises: RunNotFound."""
@@ -42,8 +41,8 @@ class OneRun:
     def names(self) -> dict[str, str]:
         return {"agent": self.name, "run_id": self.run_id}
 
-    async def includes(self, event: BusEvent) -> bool:
-        return event.run_id == self.run_id
+    async def includes(self, stored: StoredEvent) -> bool:
+        return stored.event.run_id == self.run_id
 
     async def agent(self) -> str:
         return self.run_id
@@ -59,8 +58,8 @@ class OneTask:
     def names(self) -> dict[str, str]:
         return {"task_id": self.task_id}
 
-    async def includes(self, event: BusEvent) -> bool:
-        return event.task_id == self.task_id
+    async def includes(self, stored: StoredEvent) -> bool:
+        return stored.event.task_id == self.task_id
 
     async def agent(self) -> str:
         return self.task_id
@@ -68,9 +67,10 @@ class OneTask:
 
 @dataclass(slots=True)
 class OneSession:
-    """All runs of a conversation, those that come included."""
+    """All runs of a conversation, those that come included. Its id is no secret: whose a run is decides who hears."""
 
     services: ApiServices
+    caller: Caller
     session_id: str
     run_id: None = None
     task_id: None = None
@@ -79,53 +79,41 @@ class OneSession:
     def names(self) -> dict[str, str]:
         return {"session_id": self.session_id}
 
-    async def includes(self, event: BusEvent) -> bool:
-        if event.run_id is None:
+    async def includes(self, stored: StoredEvent) -> bool:
+        run_id = stored.event.run_id
+        if run_id is None:
             return False
-        if event.run_id not in self._known:
+        if run_id not in self._known:
             try:
-                run = (await self.services.control.agent(event.run_id)).run
+                run = (await visible_agent(self.services, self.caller, run_id)).run
             except RunNotFound:
                 return False
-            _remember(self._known, event.run_id, run.session_id == self.session_id)
-        return self._known[event.run_id]
+            self._known[run_id] = run.session_id == self.session_id
+        return self._known[run_id]
 
     async def agent(self) -> str:
-        runs = await self.services.control.agents(RunQuery(session_id=self.session_id, limit=1))
-        return runs[0].run.run_id
+        query = RunQuery(session_id=self.session_id, owner=self.caller.owner, limit=1)
+        for status in await self.services.control.agents(query):
+            return status.run.run_id
+        raise refusals.run_not_found(self.session_id)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Everything:
-    """That the caller may see. What belongs to no task belongs to the machine."""
+    """That the caller may see."""
 
-    services: ApiServices
-    caller: Caller
+    sight: EventSight
     run_id: None = None
     task_id: None = None
-    _known: dict[str, bool] = field(default_factory=dict)
 
     def names(self) -> dict[str, str]:
         return {}
 
-    async def includes(self, event: BusEvent) -> bool:
-        if self.caller.owner is None:
-            return True
-        if event.task_id is None:
-            return False
-        if event.task_id not in self._known:
-            _remember(self._known, event.task_id, await self._sees(event))
-        return self._known[event.task_id]
+    async def includes(self, stored: StoredEvent) -> bool:
+        return await self.sight.sees(stored)
 
     async def agent(self) -> str:
         raise RunNotFound("This socket follows all tasks; connect to `/ws/AGENT` to write to one.")
-
-    async def _sees(self, event: BusEvent) -> bool:
-        try:
-            await visible_task(self.services, self.caller, event.task_id or "")
-        except TaskNotFound:
-            return False
-        return True
 
 
 async def subject_of(services: ApiServices, caller: Caller, ref: str) -> Subject:
@@ -133,24 +121,19 @@ async def subject_of(services: ApiServices, caller: Caller, ref: str) -> Subject
 
     Raises: RunNotFound when there is no such thing, or not for this caller.
     """
-    runs = await services.control.agents(RunQuery(session_id=ref, limit=1))
-    if runs and caller.sees(owner_of(runs[0])):
-        return OneSession(services, ref)
     try:
         run = (await visible_agent(services, caller, ref)).run
     except RunNotFound as error:
-        return await _task_of(services, caller, ref, error)
+        return await _session_or_task(services, caller, ref, error)
     return OneTask(run.task_id) if run.task_id == ref else OneRun(run.run_id, run.name)
 
 
-async def _task_of(services: ApiServices, caller: Caller, ref: str, missing: RunNotFound) -> Subject:
+async def _session_or_task(services: ApiServices, caller: Caller, ref: str, missing: RunNotFound) -> Subject:
+    session = OneSession(services, caller, ref)
+    with contextlib.suppress(RunNotFound):
+        await session.agent()
+        return session
     try:
         return OneTask((await visible_task(services, caller, ref)).task_id)
     except NotFound:
         raise missing from None
-
-
-def _remember(known: dict[str, bool], key: str, answer: bool) -> None:
-    if len(known) >= REMEMBERED:
-        del known[next(iter(known))]
-    known[key] = answer
