@@ -5,7 +5,8 @@
     │   ├── InvalidTask            UnknownProject · UnknownDependency · DependencyCycle · UnknownProfile
     │   ├── QueueFull
     │   ├── NotFound               TaskNotFound · RunNotFound · MessageNotFound · PermissionNotFound ·
-    │   │                          KeyNotFound · RuleNotFound · SessionNotFound
+    │   │                          KeyNotFound · RuleNotFound · SessionNotFound ·
+    │   │                          StandingAgentNotFound
     │   ├── WrongStatus
     │   ├── InvalidProject
     │   └── InvalidSettings
@@ -79,6 +80,10 @@ class TaskNotFound(NotFound):
 
 class RunNotFound(NotFound):
     """There is no such run or agent; `ccm-orchestrator agent list` shows those there are."""
+
+
+class StandingAgentNotFound(NotFound):
+    """There is no standing agent of this name or id."""
 
 
 class MessageNotFound(NotFound):

@@ -28,7 +28,10 @@ from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.outputs import Outputs
 from ccm_orchestrator.engine.queues import Queue, Queues
+from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.engine.sessions import Sessions
+from ccm_orchestrator.engine.standing_agents import StandingAgents
+from ccm_orchestrator.engine.tending import Tending
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
@@ -38,6 +41,7 @@ from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJourna
 from ccm_orchestrator.fakes.memory_keys import MemoryKeyStore
 from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
 from ccm_orchestrator.fakes.memory_sessions import MemorySessionStore
+from ccm_orchestrator.fakes.memory_standing import FakeWorkshops, MemoryStandingStore
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.fakes.terminal import FakeTerminal
 from ccm_orchestrator.fakes.watch import FakeWatch
@@ -75,6 +79,8 @@ class House:
         self.profiles = {profile.name: profile for profile in (*BUILT_IN, *profiles)}
         self.options = ApiOptions("1.2.3", "desk", self.clock.now(), 10, 5, **(options or {}))
         self.keys = MemoryKeyStore()
+        self.standing = MemoryStandingStore(self.clock)
+        self.workshops = FakeWorkshops()
         self.users: Users | None = None
         self.rules = MemoryApprovalRules()
         self.settings_rules: tuple[ApprovalRule, ...] = ()
@@ -100,6 +106,9 @@ class House:
             token_of=lambda run_id: token_of(run_id) if run_id in (RUN_A, RUN_B) else None,
             poke=self._poke,
         )
+        queues = Queues(self.store, self.remotes)
+        receipts = Receipts(self.standing, queues, self.journal, self.bus, self.clock)
+        tending = Tending(self.standing, self.control, queues, receipts, self.bus, self.workshops, self.clock)
         secrets = LocalSecrets(Secret(API_TOKEN), Secret(INTERNAL_SECRET))
         self.app: FastAPI = create_app(
             ApiServices(
@@ -119,6 +128,7 @@ class House:
                     self.sessions, self.store, self.control, self.bus, drivers, self.profiles, self.clock
                 ),
                 outputs=Outputs(self.store, self.journal, self.launchpad, self.watch, self.bus),
+                standing=StandingAgents(self.standing, self.control, tending, self.workshops, self.profiles),
                 supabase_health=self.supabase_health,
             )
         )

@@ -30,9 +30,12 @@ async def visible_task(services: ApiServices, caller: Caller, ref: str) -> Task:
 
 
 async def visible_agent(services: ApiServices, caller: Caller, ref: str) -> AgentStatus:
-    """By agent name, run id, task id or a unique prefix. Raises: RunNotFound."""
+    """By agent name, run id, task id or a unique prefix; of a standing agent the newest run. Raises: RunNotFound."""
+    standing = await services.standing.lookup(ref, caller.owner)
+    if standing is not None and standing.task_id is None:
+        raise RunNotFound(f"The agent {standing.name} has no process before its first message.")
     try:
-        status = await services.control.agent(ref)
+        status = await services.control.agent(standing.task_id if standing and standing.task_id else ref)
     except RunNotFound:
         if caller.owner is None:
             raise

@@ -1,15 +1,16 @@
-"""/api/agents: look at agents and talk to them."""
+"""/api/agents: look at agents and end them. What concerns a process goes by the name of a standing agent, too."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
 from ccm_orchestrator.api.access import visible_agent
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
-from ccm_orchestrator.api.schemas import MessageInput, MessageOutput, ScreenOutput
+from ccm_orchestrator.api.schemas import ScreenOutput
 from ccm_orchestrator.api.services import Services
+from ccm_orchestrator.api.standing_schemas import StandingAgentOutput
 from ccm_orchestrator.api.task_schemas import AgentOutput, TaskOutput
 from ccm_orchestrator.domain.caller import Scope
 from ccm_orchestrator.ports.journal import RunQuery
@@ -21,18 +22,25 @@ router = APIRouter(prefix="/api", tags=["agents"], route_class=TokenRoute)
 async def list_agents(
     services: Services,
     caller: Asker,
+    kind: Annotated[Literal["run", "standing"], Query(description="Runs, or standing agents.")] = "run",
     ended: Annotated[bool, Query(description="Also those that have ended.")] = False,
     task_id: str | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[AgentOutput]:
+) -> list[AgentOutput] | list[StandingAgentOutput]:
     """Newest first."""
+    if kind == "standing":
+        found = await services.standing.agents(caller.owner, terminated=ended)
+        return [StandingAgentOutput.of(state) for state in reversed(found[-limit:])]
     query = RunQuery(open_only=not ended, task_id=task_id, limit=limit, owner=caller.owner)
     return [AgentOutput.of(status) for status in await services.control.agents(query)]
 
 
 @router.get("/agents/{agent}")
-async def get_agent(services: Services, caller: Asker, agent: str) -> AgentOutput:
-    """By agent name (`ccm-1f3c9a2b`), run id, task id, or a unique prefix."""
+async def get_agent(services: Services, caller: Asker, agent: str) -> AgentOutput | StandingAgentOutput:
+    """By agent name (`ccm-1f3c9a2b`), run id, task id, or a unique prefix; a standing agent by its name or id."""
+    standing = await services.standing.lookup(agent, caller.owner)
+    if standing is not None:
+        return StandingAgentOutput.of(await services.standing.state(standing))
     return AgentOutput.of(await visible_agent(services, caller, agent))
 
 
@@ -59,22 +67,12 @@ async def get_agent_screen(
 
 @router.post("/agents/{agent}/stop", status_code=202)
 @needs(Scope.CONTROL)
-async def stop_agent(services: Services, caller: Asker, agent: str) -> TaskOutput:
-    """Cancels its task, which ends the agent."""
+async def stop_agent(services: Services, caller: Asker, agent: str) -> TaskOutput | StandingAgentOutput:
+    """Cancels the task of a run, which ends the agent. A standing agent ends too, keeps its conversation, and takes no
+    messages until it is started."""
+    standing = await services.standing.lookup(agent, caller.owner)
+    if standing is not None:
+        stopped = await services.standing.stop(standing)
+        return StandingAgentOutput.of(await services.standing.state(stopped))
     run = (await visible_agent(services, caller, agent)).run
     return TaskOutput.of(await services.control.stop_agent(run.run_id))
-
-
-@router.get("/agents/{agent}/messages")
-async def list_messages(services: Services, caller: Asker, agent: str) -> list[MessageOutput]:
-    """Oldest first, with their receipts."""
-    run = (await visible_agent(services, caller, agent)).run
-    return [MessageOutput.of(message) for message in await services.control.messages(run.run_id)]
-
-
-@router.post("/agents/{agent}/messages", status_code=202)
-@needs(Scope.CONTROL)
-async def send_message(services: Services, caller: Asker, agent: str, body: MessageInput) -> MessageOutput:
-    """Queued: it is typed as soon as no dialog can be open, and its status tells what became of it."""
-    run = (await visible_agent(services, caller, agent)).run
-    return MessageOutput.of(await services.control.send(run.run_id, body.text))

@@ -36,6 +36,7 @@ STATUS: Mapping[type[errors.OrchestratorError], int] = {
     errors.RunNotFound: 404,
     errors.RuleNotFound: 404,
     errors.MessageNotFound: 404,
+    errors.StandingAgentNotFound: 404,
     errors.PermissionNotFound: 404,
     errors.KeyNotFound: 404,
     errors.SessionNotFound: 404,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from ccm_orchestrator.domain.dialogue import Expiry, Message, MessageStatus
+from ccm_orchestrator.domain.dialogue import Expiry
 from ccm_orchestrator.domain.events import EventKind, StoredEvent
 from ccm_orchestrator.domain.profiles import PermissionMode, Profile
 from ccm_orchestrator.domain.run import Mode
@@ -56,10 +56,6 @@ class TaskInput(Input):
             "labels": tuple(self.labels),
         }
         return NewTask(**values, source=source, task_id=task_id)
-
-
-class MessageInput(Input):
-    text: str = Field(description="Typed to the agent as a person would; control characters but newline are dropped.")
 
 
 class ProjectInput(Input):
@@ -111,21 +107,6 @@ class ProfileOutput(Output):
     def of(cls, profile: Profile) -> Self:
         names = set(cls.model_fields) - {"env_names"}
         return cls(**{name: getattr(profile, name) for name in names}, env_names=sorted(profile.env))
-
-
-class MessageOutput(Output):
-    message_id: str
-    run_id: str
-    text: str
-    status: MessageStatus
-    created_at: datetime
-    updated_at: datetime
-    detail: str
-    answer: str = Field(description="What the agent said at the end of the turn that it was part of.")
-
-    @classmethod
-    def of(cls, message: Message) -> Self:
-        return cls.model_validate(message)
 
 
 class EventOutput(Output):

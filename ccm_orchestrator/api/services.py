@@ -18,6 +18,7 @@ from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.outputs import Outputs
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.sessions import Sessions
+from ccm_orchestrator.engine.standing_agents import StandingAgents
 from ccm_orchestrator.ports.audit import AuditLog
 from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.tasks import TaskStore
@@ -64,6 +65,7 @@ class ApiServices:
     audit: AuditLog
     sessions: Sessions
     outputs: Outputs
+    standing: StandingAgents
     supabase_health: Callable[[], object] | None = None
     """None: no Supabase project is configured."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -96,6 +96,7 @@ class TaskPage(Output):
 
 
 class AgentOutput(Output):
+    kind: Literal["run"] = "run"
     agent: str
     run_id: str
     run_state: RunState

@@ -35,7 +35,9 @@ from ccm_orchestrator.wiring.building import (
     build_launchpad,
     build_outputs,
     build_sessions,
+    build_standing,
     build_stores,
+    build_tending,
 )
 
 TMUX_TIMEOUT_S = 5.0
@@ -99,6 +101,7 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         token_of=secrets.run_token,
         poke=lambda: None,
     )
+    tending = build_tending(settings, dict(os.environ), stores, control, queues, bus)
     options = ApiOptions(
         version=__version__,
         system_id=settings.system_id,
@@ -122,4 +125,5 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         audit=stores.audit,
         sessions=build_sessions(settings, stores, control, bus, drivers),
         outputs=build_outputs(settings, stores, bus),
+        standing=build_standing(settings, dict(os.environ), stores, control, tending),
     )

@@ -11,6 +11,10 @@ MAX_MESSAGE_BYTES = 100_000
 """A message is typed into a window a few hundred characters at a time; more than this takes too long."""
 
 
+RUN_ENDED = "The run ended first."
+"""Why a message that was never typed is undelivered."""
+
+
 class MessageStatus(StrEnum):
     QUEUED = "queued"
     """Waits until the agent can be typed to."""

@@ -30,6 +30,8 @@ class EventKind(StrEnum):
     """A window of ours that no open run owns."""
     MESSAGE = "agent.message"
     """`data["message_id"]`, `data["status"]`."""
+    STANDING_AGENT = "standing_agent"
+    """Of a standing agent: `data["agent_id"]`, `data["agent"]` (its name), `data["status"]`."""
     PERMISSION_REQUESTED = "permission.requested"
     PERMISSION_DECIDED = "permission.decided"
     DAEMON_STARTED = "daemon.started"

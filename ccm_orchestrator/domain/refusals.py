@@ -16,6 +16,7 @@ from ccm_orchestrator.errors import (
     RunNotFound,
     SessionNotFound,
     StaleTerm,
+    StandingAgentNotFound,
     TaskNotFound,
     UnknownDependency,
     UnknownProject,
@@ -120,6 +121,18 @@ def run_not_found(run_id: str) -> RunNotFound:
 
 def ambiguous_run(prefix: str) -> RunNotFound:
     return RunNotFound(f"More than one run begins with {prefix!r}: give more of the id.", run_id=prefix)
+
+
+def standing_agent_not_found(ref: str) -> StandingAgentNotFound:
+    return StandingAgentNotFound(f"There is no standing agent {ref!r}; create it, or look for its name.", agent=ref)
+
+
+def ambiguous_standing_agent(name: str) -> StandingAgentNotFound:
+    return StandingAgentNotFound(f"Several users have an agent {name!r}: give its id.", agent=name)
+
+
+def standing_name_taken(name: str) -> WrongStatus:
+    return WrongStatus(f"There is a standing agent {name!r} already: choose another name, or delete it.", agent=name)
 
 
 def message_not_found(message_id: str) -> MessageNotFound:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ccm_orchestrator.domain.agent import AgentView
 from ccm_orchestrator.domain.dialogue import (
+    RUN_ENDED,
     Message,
     MessageStatus,
     PermissionRequest,
@@ -241,8 +242,8 @@ class Control:
             await self._launchpad.kill(run.run_id)
         return stopped
 
-    async def send(self, ref: str, text: str) -> Message:
-        """Queues a message, which is typed as soon as the agent can take it.
+    async def send(self, ref: str, text: str, message_id: str | None = None) -> Message:
+        """Queues a message, which is typed as soon as the agent can take it; one with a known id is queued once.
 
         Raises: RunNotFound, WrongStatus (it ended, or takes no messages), InputError (empty, too large).
         """
@@ -251,9 +252,10 @@ class Control:
         run = await self._open_run(ref)
         if run.mode is Mode.PRINT:
             raise WrongStatus(f"{run.name} runs in print mode, which takes no messages.", run_id=run.run_id)
-        message = await self._journal.add_message(run.run_id, text)
+        message = await self._journal.add_message(run.run_id, text, message_id)
         if (await self._journal.run(run.run_id)).state is RunState.ENDED:
-            await self._journal.set_message(message.message_id, MessageStatus.UNDELIVERED, "the run ended first")
+            if message.status is MessageStatus.QUEUED:
+                await self._journal.set_message(message.message_id, MessageStatus.UNDELIVERED, RUN_ENDED)
             raise _ended(run)
         data = {"message_id": message.message_id, "status": message.status.value}
         await self._bus.publish(BusEvent(EventKind.MESSAGE, self._clock.now(), run.task_id, run.run_id, data))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ccm_orchestrator.domain.agent import AgentState, Evidence, Signal
-from ccm_orchestrator.domain.dialogue import Message, MessageStatus
+from ccm_orchestrator.domain.dialogue import RUN_ENDED, Message, MessageStatus
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.run import Mode
 from ccm_orchestrator.engine.live import LiveRun
@@ -26,7 +26,6 @@ SETTLE_S = 0.12
 """Between the text and its Enter: an Enter that comes sooner is taken for part of a paste."""
 CONFIRM_S = 10.0
 """An idle agent brings a submitted prompt back within milliseconds; after this it is called undelivered."""
-RUN_ENDED = "The run ended first."
 UNCONFIRMED = "It was typed, and the run ended before the agent confirmed it."
 ANSWER_S = 10.0
 """A queued message begins its turn within milliseconds of the end of the one before; after this it never will."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ccm_orchestrator.domain.dialogue import MessageStatus, PermissionStatus
+from ccm_orchestrator.domain.dialogue import RUN_ENDED, MessageStatus, PermissionStatus
 from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.engine.live import LiveRun
-from ccm_orchestrator.engine.messenger import RUN_ENDED, Messenger
+from ccm_orchestrator.engine.messenger import Messenger
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.permission_news import close_request
 

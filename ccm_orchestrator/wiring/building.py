@@ -20,16 +20,22 @@ from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
 from ccm_orchestrator.adapters.sqlite.keys import SqliteKeyStore
 from ccm_orchestrator.adapters.sqlite.outbox import SqliteOutbox
 from ccm_orchestrator.adapters.sqlite.sessions import SqliteSessionStore
+from ccm_orchestrator.adapters.sqlite.standing import SqliteStandingStore
 from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
 from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
 from ccm_orchestrator.adapters.watch import FileWatch
+from ccm_orchestrator.adapters.workshops import GitWorkshops
 from ccm_orchestrator.domain.supervision import RetryPolicy
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.failpoints import Reach, crash_at, hang_at, reach_nothing
 from ccm_orchestrator.engine.outputs import Outputs
 from ccm_orchestrator.engine.parts import Limits
+from ccm_orchestrator.engine.queues import Queues
+from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.engine.sessions import Sessions
+from ccm_orchestrator.engine.standing_agents import StandingAgents
+from ccm_orchestrator.engine.tending import Tending
 from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.tasks import TaskStore
@@ -56,6 +62,7 @@ class Stores:
     audit: SqliteAuditLog
     keys: SqliteKeyStore
     sessions: SqliteSessionStore
+    standing: SqliteStandingStore
 
 
 def build_stores(settings: Settings) -> Stores:
@@ -73,6 +80,7 @@ def build_stores(settings: Settings) -> Stores:
         SqliteAuditLog(database),
         SqliteKeyStore(database),
         SqliteSessionStore(database),
+        SqliteStandingStore(database, clock),
     )
 
 
@@ -100,8 +108,10 @@ def build_launchpad(settings: Settings) -> RunDirectories:
 def build_drivers(settings: Settings, environment: Mapping[str, str], tasks: TaskStore) -> Mapping[str, AgentDriver]:
     """By name, as profiles name them."""
 
+    workshops = build_workshops(settings, environment)
+
     async def project_directories() -> list[Path]:
-        return [project.path for project in await tasks.projects()]
+        return [*(project.path for project in await tasks.projects()), *await workshops.directories()]
 
     claude = ClaudeDriver(settings.claude.executable, environment, hook_script(), project_directories)
     return {"claude": claude, "generic": GenericDriver(environment)}
@@ -117,6 +127,27 @@ def build_outputs(settings: Settings, stores: Stores, bus: Bus) -> Outputs:
     """Nothing is watched yet."""
     watch = FileWatch(settings.state_directory)
     return Outputs(stores.tasks, stores.journal, build_launchpad(settings), watch, bus)
+
+
+def build_workshops(settings: Settings, environment: Mapping[str, str]) -> GitWorkshops:
+    return GitWorkshops(settings.state_directory / "agents", environment)
+
+
+def build_tending(
+    settings: Settings, environment: Mapping[str, str], stores: Stores, control: Control, queues: Queues, bus: Bus
+) -> Tending:
+    """Nobody is tended yet."""
+    clock = SystemClock()
+    receipts = Receipts(stores.standing, queues, stores.journal, bus, clock)
+    workshops = build_workshops(settings, environment)
+    return Tending(stores.standing, control, queues, receipts, bus, workshops, clock)
+
+
+def build_standing(
+    settings: Settings, environment: Mapping[str, str], stores: Stores, control: Control, tending: Tending
+) -> StandingAgents:
+    workshops = build_workshops(settings, environment)
+    return StandingAgents(stores.standing, control, tending, workshops, settings.profiles())
 
 
 def build_system(settings: Settings) -> SystemInfo:

@@ -51,8 +51,10 @@ from ccm_orchestrator.wiring.building import (
     build_reach,
     build_retry,
     build_sessions,
+    build_standing,
     build_stores,
     build_system,
+    build_tending,
     build_terminal,
 )
 
@@ -61,6 +63,7 @@ log = logging.getLogger(__name__)
 EXIT_HUNG = 70
 """The process ends itself when no fresh orchestrator helps; whoever supervises it starts it anew."""
 UPKEEP_S = 60.0
+TEND_AGAIN_S = 5.0
 
 
 class Remote(Protocol):
@@ -100,7 +103,7 @@ class Daemon:
         self._reach = build_reach(settings)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = asyncio.Event()
-        self._upkeep: asyncio.Task[None] | None = None
+        self._duties: list[asyncio.Task[None]] = []
         self._server: ApiServer | None = None
         self._watchdog = Watchdog(
             build=self._build_orchestrator,
@@ -129,15 +132,15 @@ class Daemon:
         self._watchdog.start()
         await self._report_damage(report)
         await self._ready.wait()
-        self._upkeep = asyncio.create_task(self._keep_up())
+        self._duties = [asyncio.create_task(self._keep_up()), asyncio.create_task(self._tend())]
         self._notifier.notify("READY=1")
         log.info("ready on %s, state in %s", settings.api_url, settings.state_directory)
 
     async def stop(self) -> None:
         """Agents live on. Tolerates a start that failed half-way."""
         self._notifier.notify("STOPPING=1")
-        if self._upkeep is not None:
-            self._upkeep.cancel()
+        for duty in self._duties:
+            duty.cancel()
         watchdog = asyncio.create_task(asyncio.to_thread(self._watchdog.stop))
         if self._server is not None:
             await self._server.stop()
@@ -221,6 +224,7 @@ class Daemon:
     def _build_server(self, local_secrets: LocalSecrets) -> ApiServer:
         settings = self.settings
         self._control = self._build_control(local_secrets)
+        self._tending = build_tending(settings, self._environment, self._stores, self._control, self._queues, self._bus)
         options = ApiOptions(
             version=__version__,
             system_id=settings.system_id,
@@ -244,6 +248,7 @@ class Daemon:
             audit=self._stores.audit,
             sessions=build_sessions(settings, self._stores, self._control, self._bus, self._drivers),
             outputs=build_outputs(settings, self._stores, self._bus),
+            standing=build_standing(settings, self._environment, self._stores, self._control, self._tending),
             supabase_health=self._remote.health if self._remote else None,
         )
         return ApiServer(create_app(services), settings.api.host, settings.api.port)
@@ -288,6 +293,15 @@ class Daemon:
                     await self._stores.database.backup()
             except OrchestratorError as error:
                 log.warning("upkeep: %s", error.message)
+
+    async def _tend(self) -> None:
+        """Of standing agents, for as long as the daemon lives: a full disk only makes a pause."""
+        while True:
+            try:
+                await self._tending.run()
+            except StoreError as error:
+                log.warning("standing agents are tended later: %s", error.message)
+            await asyncio.sleep(TEND_AGAIN_S)
 
 
 def serve(settings: Settings) -> int:

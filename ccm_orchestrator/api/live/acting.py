@@ -16,7 +16,7 @@ from ccm_orchestrator.api.auditing import write_down
 from ccm_orchestrator.api.live.frames import FrameType
 from ccm_orchestrator.api.live.inbound import INBOUND, Answer, Interrupt, ScreenInput, Sent, UserMessage
 from ccm_orchestrator.api.live.subjects import Subject
-from ccm_orchestrator.api.schemas import MessageOutput
+from ccm_orchestrator.api.message_schemas import MessageOutput
 from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.api.snapshots import told
 from ccm_orchestrator.domain.caller import Caller, Scope
@@ -82,8 +82,9 @@ async def _do(services: ApiServices, caller: Caller, subject: Subject, wanted: W
     control, hands = services.control, Hands(services.control, services.terminal)
     match wanted:
         case UserMessage():
-            message = await control.send(await subject.agent(), wanted.content)
-            return {"message": MessageOutput.of(message).model_dump(mode="json", exclude={"text"})}
+            run = (await control.agent(await subject.agent())).run
+            message = await control.send(run.run_id, wanted.content)
+            return {"message": MessageOutput.of_run(message, run).model_dump(mode="json", exclude={"text"})}
         case Answer():
             ref = await _asked(services, caller, subject, wanted)
             decided = await decide(services, caller, ref, wanted)

@@ -147,9 +147,9 @@ async def test_a_message_to_a_run_that_ends_meanwhile_is_undelivered_and_refused
     run = await house.agent()
     add_message = house.journal.add_message
 
-    async def add_as_the_run_ends(run_id: str, text: str) -> object:
+    async def add_as_the_run_ends(run_id: str, text: str, message_id: str | None = None) -> object:
         await house.journal.save_run(replace(run, state=RunState.ENDED), 0)
-        return await add_message(run_id, text)
+        return await add_message(run_id, text, message_id)
 
     monkeypatch.setattr(house.journal, "add_message", add_as_the_run_ends)
     response = await api.post(f"/api/agents/{run.name}/messages", json={"text": "Go on"})
