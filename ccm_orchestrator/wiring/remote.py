@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from ccm_orchestrator.adapters.supabase.credentials import Credentials
+from ccm_orchestrator.adapters.supabase.credentials import Credentials, Proofs
 from ccm_orchestrator.adapters.supabase.health import SupabaseHealth
 from ccm_orchestrator.adapters.supabase.keys import Signer, key_signer, shared_signer
 from ccm_orchestrator.adapters.supabase.migrations import shipped_migrations
@@ -45,8 +45,26 @@ def build_supabase(
 
 def build_credentials(settings: Settings, environment: Mapping[str, str]) -> Credentials:
     """Raises: InvalidSettings."""
+    assert settings.supabase.url is not None
+
+    def read() -> Proofs:
+        return _proofs(settings, environment)
+
+    held = read()
+    return Credentials(
+        settings.supabase.url,
+        settings.system_id,
+        held.key,
+        held.token,
+        held.signer,
+        read_again=read,
+        signed_with=held.signed_with,
+    )
+
+
+def _proofs(settings: Settings, environment: Mapping[str, str]) -> Proofs:
+    """As the settings, and the files that they name, have them now. Raises: InvalidSettings."""
     table = settings.supabase
-    assert table.url is not None
     handed = environment.get("CREDENTIALS_DIRECTORY")
 
     def secret(name: str, value: str | None, file: Path | None) -> Secret | None:
@@ -64,7 +82,7 @@ def build_credentials(settings: Settings, environment: Mapping[str, str]) -> Cre
     )
     signing_key = secret("signing-key", None, table.signing_key_file)
     signer = _signer(jwt_secret, signing_key, table.signing_key_id)
-    return Credentials(table.url, settings.system_id, key, token, signer)
+    return Proofs(key, token, signer, signing_key or jwt_secret)
 
 
 def _signer(jwt_secret: Secret | None, signing_key: Secret | None, key_id: str | None) -> Signer | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -159,6 +160,26 @@ def test_a_token_of_somebody_else_that_runs_out_stops_claims_and_no_agent(supaba
         wait_done(supabase, one, 2)
         assert (fence(supabase, task), runs_of([one])[task]) == (1, 1)
         check_shared(supabase, one, inserted=[task, untouched])
+
+
+def test_a_new_token_in_its_file_is_taken_up_without_a_restart(supabase: LocalSupabase, tmp_path: Path) -> None:
+    file = tmp_path / "system-token"
+    file.touch(mode=0o600)
+    file.write_text(given(supabase, FORGIVEN_S))
+    with machine(supabase) as one:
+        one.overrides.update(CCM_SUPABASE__JWT_SECRET=None, CCM_SUPABASE__SYSTEM_TOKEN_FILE=str(file))
+        one.start_daemon()
+        (task,) = insert(supabase, 1, "lasting")
+        wait_status(supabase, one, task, "running")
+        wait_state(one, "refused")
+        began = time.monotonic()
+        file.write_text(given(supabase, 3600))
+        wait_state(one, "live", limit_s=110)
+        print(f"new token in its file to live again: {time.monotonic() - began:.1f} s")
+        release(one)
+        wait_done(supabase, one, 1)
+        assert (fence(supabase, task), runs_of([one])[task]) == (1, 1)
+        check_shared(supabase, one)
 
 
 FORGIVEN_S = -12.0

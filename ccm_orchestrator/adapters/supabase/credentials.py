@@ -11,12 +11,15 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from ccm_orchestrator.adapters.supabase.keys import KeyKind, Signer, claims_of, kind_of
+from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.security.secrets import Secret
 
 TOKEN_S = 3600.0
 """How long a token that we sign is valid."""
 RENEWED_AT = 0.5
 """Share of its time after which a token is replaced, long before REST or Realtime would refuse it."""
+LOOK_INTERVAL_S = 5.0
+"""Files are read again no more often than this."""
 SKEW_STEP_S = 20.0
 """Servers forgive 30 s, and the header that tells their time counts in whole seconds."""
 _SYSTEMS = uuid.UUID("5f0a3f6e-6a3b-4a55-9a53-0d8c5b1b6f0e")
@@ -34,6 +37,22 @@ def subject_of(system_id: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Proofs:
+    """What a machine holds. One of `token` (made by somebody else) and `signer` (we make our own) is enough with any
+    key; with a secret key neither is needed, but then the key opens everything to this machine."""
+
+    key: Secret
+    token: Secret | None = None
+    signer: Signer | None = None
+    signed_with: Secret | None = None
+    """What `signer` was made of."""
+
+    def same_as(self, other: Proofs) -> bool:
+        mine, others = ((held.key, held.token, held.signed_with) for held in (self, other))
+        return [one and one.reveal() for one in mine] == [one and one.reveal() for one in others]
+
+
+@dataclass(frozen=True, slots=True)
 class _Minted:
     token: Secret
     renew_at: float
@@ -41,11 +60,7 @@ class _Minted:
 
 
 class Credentials:
-    """Used from the store's loop and, for looks, from any thread.
-
-    One of `token` (made by somebody else) and `signer` (we make our own) is enough with any key; with a secret key
-    neither is needed, but then the key opens everything to this machine.
-    """
+    """Used from the store's loop and, for looks, from any thread."""
 
     def __init__(
         self,
@@ -55,18 +70,41 @@ class Credentials:
         token: Secret | None = None,
         signer: Signer | None = None,
         wall: Callable[[], float] = time.time,
+        read_again: Callable[[], Proofs] | None = None,
+        signed_with: Secret | None = None,
     ) -> None:
+        """`read_again`: what the files hold now, which somebody may have replaced (raises InvalidSettings)."""
         self._url = url
         self._system_id = system_id
-        self._key = key
-        self._token = token
-        self._signer = signer
         self._wall = wall
-        self.kind = kind_of(key)
-        self._problem = self._problem_with_key() or (token and self._problem_with_token(token)) or None
+        self._read_again = read_again
         self._lock = threading.Lock()
         self._minted: _Minted | None = None
         self._skew_s = 0.0
+        self._looked_at = 0.0
+        self._take(Proofs(key, token, signer, signed_with))
+
+    def _take(self, held: Proofs) -> None:
+        self._held = held
+        self._key, self._token, self._signer = held.key, held.token, held.signer
+        self.kind = kind_of(held.key)
+        self._problem = self._problem_with_key() or (held.token and self._problem_with_token(held.token)) or None
+        self._minted = None
+
+    def look_again(self) -> bool:
+        """Whether the files hold something else than before; then that is what counts from now on."""
+        if self._read_again is None or 0 <= self._wall() - self._looked_at < LOOK_INTERVAL_S:
+            return False
+        self._looked_at = self._wall()
+        try:
+            held = self._read_again()
+        except InvalidSettings:
+            return False  # half written, or taken away: what was read before may still be good
+        if held.same_as(self._held):
+            return False
+        with self._lock:
+            self._take(held)
+        return True
 
     @property
     def key(self) -> Secret:
@@ -90,11 +128,15 @@ class Credentials:
         if self._signer is not None:
             return self._fresh(self._signer)
         if self._token is not None:
+            if self.expired() is not None and self.look_again():
+                return self.bearer()
             return self._token
         return self._key if self.kind is KeyKind.SERVICE else None
 
     def renew(self) -> bool:
         """After the server refused the token: whether there is a new one to try."""
+        if self.look_again():
+            return True
         with self._lock:
             self._minted = None
         return self._signer is not None
@@ -113,6 +155,8 @@ class Credentials:
 
     def problem(self) -> str | None:
         """Why no server can accept this, seen without asking one; None when it may be right."""
+        if self._problem is not None:
+            self.look_again()
         return self._problem
 
     def expired(self) -> str | None:
@@ -124,7 +168,7 @@ class Credentials:
         if not isinstance(until, int | float) or until > self.now():
             return None
         when = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
-        return f"`{name}` expired at {when}: put a new one in its place and restart the daemon."
+        return f"`{name}` expired at {when}: put a new one in its place; from a file it is taken up by itself."
 
     def _fresh(self, signer: Signer) -> Secret:
         with self._lock:

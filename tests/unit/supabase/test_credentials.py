@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ccm_orchestrator.adapters.supabase.credentials import TOKEN_S, Credentials, subject_of
+from ccm_orchestrator.adapters.supabase.credentials import LOOK_INTERVAL_S, TOKEN_S, Credentials, Proofs, subject_of
 from ccm_orchestrator.adapters.supabase.keys import KeyKind, Signer, key_signer, shared_signer
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.security.secrets import Secret
@@ -282,3 +282,78 @@ def rsa_key() -> rsa.RSAPrivateKey:
 
 def pem(private: Any) -> str:
     return str(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+
+
+@dataclass
+class Files:
+    """What lies there now."""
+
+    held: Proofs
+    reads: int = 0
+    broken: bool = False
+
+    def __call__(self) -> Proofs:
+        self.reads += 1
+        if self.broken:
+            raise InvalidSettings("The secret file is empty.")
+        return self.held
+
+
+def kept_in(files: Files, wall: Wall) -> Credentials:
+    held = files.held
+    return Credentials(
+        URL, "here", held.key, held.token, held.signer, wall, read_again=files, signed_with=held.signed_with
+    )
+
+
+def test_a_key_that_was_replaced_in_its_file_is_taken_up_after_a_refusal() -> None:
+    files, wall = Files(Proofs(SECRET)), Wall()
+    credentials = kept_in(files, wall)
+    assert not credentials.renew()
+    wall.now += 10
+    files.held = Proofs(Secret("sb_secret_new"))
+    assert credentials.renew()
+    assert credentials.headers()["apikey"] == "sb_secret_new"
+    wall.now += 10
+    assert not credentials.renew()
+
+
+def test_a_secret_to_sign_with_is_no_news_until_it_is_another_one() -> None:
+    files, wall = Files(Proofs(PUBLISHABLE, None, shared_signer(Secret(SIGNING)), Secret(SIGNING))), Wall()
+    credentials = kept_in(files, wall)
+    before = credentials.headers()
+    assert not credentials.look_again() and credentials.headers() == before
+    wall.now += 10
+    other = "another-secret-of-the-project-0123456789"
+    files.held = Proofs(PUBLISHABLE, None, shared_signer(Secret(other)), Secret(other))
+    assert credentials.look_again() and credentials.headers() != before
+
+
+def test_a_token_that_ran_out_is_replaced_before_anybody_refuses_it() -> None:
+    files, wall = Files(Proofs(PUBLISHABLE, RIGHT)), Wall()
+    credentials = kept_in(files, wall)
+    later = token(role="authenticated", system_id="here", exp=NOW + 1000)
+    files.held = Proofs(PUBLISHABLE, later)
+    assert credentials.bearer() == RIGHT and files.reads == 0
+    wall.now += 200
+    assert credentials.bearer() == later and credentials.expired() is None
+
+
+def test_files_are_looked_at_no_more_often_than_every_few_seconds_and_half_written_ones_change_nothing() -> None:
+    files, wall = Files(Proofs(SECRET), broken=True), Wall()
+    credentials = kept_in(files, wall)
+    for _ in range(20):
+        assert not credentials.renew()
+    assert files.reads == 1
+    wall.now += LOOK_INTERVAL_S
+    assert not credentials.renew() and files.reads == 2
+    assert credentials.headers()["apikey"] == SECRET.reveal()
+
+
+def test_a_mistake_that_was_mended_in_the_file_is_none_any_more() -> None:
+    files, wall = Files(Proofs(PUBLISHABLE)), Wall()
+    credentials = kept_in(files, wall)
+    assert credentials.problem() is not None
+    wall.now += 10
+    files.held = Proofs(PUBLISHABLE, RIGHT)
+    assert credentials.problem() is None
