@@ -26,6 +26,7 @@ from ccm_orchestrator.cli.commands import (
     stop_all,
     systems,
     tasks,
+    tokens,
     wait,
 )
 
@@ -67,6 +68,7 @@ task_group = typer.Typer(help="Tasks: hand work in, look at it, stop it.", no_ar
 agent_group = typer.Typer(help="Agents: look at them, talk to them, answer them.", no_args_is_help=True)
 system_group = typer.Typer(help="Systems: the machines that run the daemon.", no_args_is_help=True)
 project_group = typer.Typer(help="Projects: the directories in which agents may work.", no_args_is_help=True)
+token_group = typer.Typer(help="API keys: for programs and machines that call the daemon.", no_args_is_help=True)
 db_group = typer.Typer(help="The database of a Supabase project.", no_args_is_help=True)
 service_group = typer.Typer(help="The daemon as a service of systemd or launchd.", no_args_is_help=True)
 dev_group = typer.Typer(help="For trying and for building: what a real project would have.", no_args_is_help=True)
@@ -92,6 +94,7 @@ systems.add_to(system_group)
 audit.add_to(audit_group)
 services.add_to(service_group)
 services.add_tmux_server_to(app)
+tokens.add_to(token_group)
 db.add_to(db_group)
 dev.add_to(dev_group)
 configuration.add_to(config_group)
@@ -102,6 +105,7 @@ app.add_typer(project_group, name="project")
 app.add_typer(system_group, name="system")
 app.add_typer(audit_group, name="audit")
 app.add_typer(service_group, name="service")
+app.add_typer(token_group, name="token")
 app.add_typer(db_group, name="db")
 app.add_typer(dev_group, name="dev")
 app.add_typer(config_group, name="config")
