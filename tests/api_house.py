@@ -50,6 +50,7 @@ from ccm_orchestrator.ports.launching import Launch
 from ccm_orchestrator.ports.tasks import ClaimRequest, Project
 from ccm_orchestrator.security.identity import Identity, Users
 from ccm_orchestrator.security.keyring import KeyRing
+from ccm_orchestrator.security.rates import RateLimits, Rates
 from ccm_orchestrator.security.secrets import LocalSecrets, Secret
 
 API_TOKEN = "api-canary-" + "a" * 40
@@ -84,6 +85,7 @@ class House:
         self.users: Users | None = None
         self.rules = MemoryApprovalRules()
         self.settings_rules: tuple[ApprovalRule, ...] = ()
+        self.rates = Rates(failures_at_once=100_000)
         self.remotes: list[Queue] = []
         self.supabase_health: Callable[[], object] | None = None
         self.restart()
@@ -121,6 +123,7 @@ class House:
                 secrets=secrets,
                 identity=Identity(secrets.api_token, self.keys, self.clock, self.users),
                 keys=KeyRing(self.keys, self.clock),
+                rates=RateLimits(self.rates, self.clock.uptime_s),
                 options=self.options,
                 queues=Queues(self.store, self.remotes),
                 audit=self.audit,

@@ -24,6 +24,7 @@ from ccm_orchestrator.api import (
     systems,
     tasks,
 )
+from ccm_orchestrator.api.cors import Cors
 from ccm_orchestrator.api.guards import Guard, GuardedRoute, GuardedSocket
 from ccm_orchestrator.api.limits import BodyLimit, SecurityHeaders
 from ccm_orchestrator.api.live import routes as live
@@ -58,7 +59,14 @@ def create_app(services: ApiServices) -> FastAPI:
     app.state.hang_up = _nobody  # its server says how
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=services.options.max_body_bytes)
-    app.add_middleware(LocalOnly, extra_hosts=services.options.extra_hosts, respond=problems.problem_response)
+    if services.options.origins:
+        app.add_middleware(Cors, origins=services.options.origins)
+    app.add_middleware(
+        LocalOnly,
+        extra_hosts=services.options.extra_hosts,
+        origins=services.options.origins,
+        respond=problems.problem_response,
+    )
     app.add_middleware(SecurityHeaders)  # the outermost
     return app
 

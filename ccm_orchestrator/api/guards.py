@@ -14,9 +14,10 @@ from starlette.websockets import WebSocketState
 
 from ccm_orchestrator.api.auditing import HARMLESS, record_refusal, recorded
 from ccm_orchestrator.api.problems import problem_response
-from ccm_orchestrator.api.services import services_of
+from ccm_orchestrator.api.services import ApiServices, services_of
 from ccm_orchestrator.domain.caller import NOBODY, Caller, CallerKind, Scope
 from ccm_orchestrator.errors import Forbidden, NotFound, OrchestratorError, Unauthenticated
+from ccm_orchestrator.security.doors import came_by_remote_door
 from ccm_orchestrator.security.local import peer_is_loopback, presented_token
 
 
@@ -124,9 +125,10 @@ Asker = Annotated[Caller, Depends(caller_of)]
 
 async def admit(guard: Guard, scope: Scope, request: HTTPConnection) -> Caller:
     """Raises: Unauthenticated, Forbidden, NotFound (internal routes do not exist for other machines)."""
-    if not peer_is_loopback(request.scope):
-        if guard in (Guard.INTERNAL_SECRET, Guard.RUN_TOKEN):
-            raise NotFound("Not Found")
+    remote, near = came_by_remote_door(request.scope), peer_is_loopback(request.scope)
+    if guard in (Guard.INTERNAL_SECRET, Guard.RUN_TOKEN) and (remote or not near):
+        raise NotFound("Not Found")
+    if not remote and not near:
         raise Forbidden("This daemon serves its own machine only.")
     services, token = services_of(request), presented_token(request.scope)
     source = request.client.host if request.client else ""
@@ -142,7 +144,20 @@ async def admit(guard: Guard, scope: Scope, request: HTTPConnection) -> Caller:
                 raise Unauthenticated("The request does not carry the internal secret.")
             return Caller(CallerKind.INTERNAL, "internal", frozenset({Scope.ADMIN}), source=source)
         case Guard.API_TOKEN:
-            caller = request.state.caller = await services.identity.caller(token, source)
+            caller = request.state.caller = await _known(services, token, source, remote)
             if not caller.may(scope):
                 raise Forbidden(f"This needs the scope `{scope}`, which the credential {caller.name} does not have.")
             return caller
+
+
+async def _known(services: ApiServices, token: str | None, source: str, remote: bool) -> Caller:
+    """Raises: Unauthenticated, Forbidden, TooManyRequests, IdentityUnavailable."""
+    if remote:
+        services.rates.arrived(source)
+    try:
+        caller = await services.identity.caller(token, source, from_here=not remote)
+    except Unauthenticated:
+        services.rates.failed(source)
+        raise
+    services.rates.called(caller)
+    return caller

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request, Response
 
 from ccm_orchestrator.api.guards import OpenRoute
 from ccm_orchestrator.api.schemas import HealthOutput, SupabaseHealthOutput
-from ccm_orchestrator.api.services import Services
+from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.systems import supabase_health
 from ccm_orchestrator.errors import StoreError
+from ccm_orchestrator.security.doors import came_by_remote_door
 from ccm_orchestrator.security.local import presented_token
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=OpenRoute)
@@ -55,7 +56,7 @@ async def health_of_supabase(services: Services, request: Request, response: Res
     """503 while it is away or refuses. Without the API token: only the state, and since when."""
     found = supabase_health(services) or SupabaseHealthOutput(state="off")
     response.status_code = 503 if found.state in ("away", "refused") else 200
-    if services.secrets.api_token.matches(presented_token(request.scope)):
+    if _is_friend(services, request):
         return found
     return SupabaseHealthOutput(state=found.state, since=found.since)
 
@@ -67,4 +68,9 @@ def _answer(response: Response, trouble: str, detail: str | None = None) -> Heal
 
 def _for_friends(services: Services, request: Request, detail: str | None) -> str | None:
     """Versions and paths are for callers with the API token."""
-    return detail if services.secrets.api_token.matches(presented_token(request.scope)) else None
+    return detail if _is_friend(services, request) else None
+
+
+def _is_friend(services: ApiServices, request: Request) -> bool:
+    here = not came_by_remote_door(request.scope)
+    return here and services.secrets.api_token.matches(presented_token(request.scope))

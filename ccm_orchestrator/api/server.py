@@ -1,20 +1,24 @@
-"""The API's server: uvicorn on loopback, on the event loop of whoever starts it."""
+"""The API's server: uvicorn on loopback, and on a second address if one is wanted, on its starter's event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import socket
 from collections.abc import Generator
+from ipaddress import IPv4Address, IPv6Address
+from ipaddress import ip_address as _address
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
+from ccm_orchestrator.api.problems import problem_response
 from ccm_orchestrator.api.services import ESCAPED
 from ccm_orchestrator.domain.dialogue import MAX_MESSAGE_BYTES
 from ccm_orchestrator.errors import InvalidSettings, PortBusy
+from ccm_orchestrator.security.doors import RemoteAddress, RemoteDoor, TlsFiles
 
 DRAIN_S = 5
 """How long requests may take to end when the server stops."""
@@ -28,18 +32,25 @@ MAX_SOCKET_MESSAGE_BYTES = ESCAPED * MAX_MESSAGE_BYTES + 4_096
 class ApiServer:
     """Leaves signals alone: the process that holds the server decides what they mean."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
-        """Port 0: any free one, which `port` tells after the start."""
+    def __init__(self, app: FastAPI, host: str, port: int, remote: RemoteAddress | None = None) -> None:
+        """`host` and `port` are loopback's; port 0 is any free one, which `port` tells after the start.
+        `remote` opens a second door, for other machines."""
         self._app = app
         app.state.hang_up = self.hang_up
-        self._host = "127.0.0.1" if host == "localhost" else host
-        self._port = port
-        self._server: _Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._near = _Door(_config(app), _loopback("127.0.0.1" if host == "localhost" else host), port, "api.port")
+        self._doors = [self._near]
+        if remote is not None:
+            door = RemoteDoor(app, problem_response)
+            self._doors.append(_Door(_config(door, remote.tls), _address(remote.host), remote.port, "remote.port"))
 
     @property
     def port(self) -> int:
-        return self._port
+        return self._near.port
+
+    @property
+    def remote_port(self) -> int:
+        """Of the second door."""
+        return self._doors[-1].port
 
     @property
     def connections(self) -> int:
@@ -47,48 +58,79 @@ class ApiServer:
         return len(self._server.server_state.connections) if self._server else 0
 
     async def start(self) -> None:
-        """Returns when connections are accepted. Raises: PortBusy, InvalidSettings (an address of other machines)."""
+        """Returns when connections are accepted. Raises: PortBusy, having started nothing."""
+        opened = list[_Door]()
+        try:
+            for door in self._doors:
+                await door.open()
+                opened.append(door)
+        except PortBusy:
+            for door in opened:
+                await door.close()
+            raise
+
+    def hang_up(self, peer: tuple[str, int]) -> None:
+        """Drops the connection from there at once, with what it was to be sent: its client reads nothing any more."""
+        for door in self._doors:
+            door.hang_up(peer)
+
+    async def stop(self) -> None:
+        """Streams end and held hooks are let go; returns when the last request was answered or given up."""
+        self._app.state.services.stopping.set()
+        await asyncio.gather(*(door.close() for door in self._doors))
+
+
+class _Door:
+    """One address that is listened on."""
+
+    def __init__(self, config: uvicorn.Config, address: IPv4Address | IPv6Address, port: int, setting: str) -> None:
+        self.port = port
+        self._config = config
+        self._address = address
+        self._setting = setting
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Raises: PortBusy."""
         if self._serving is not None:
             return
         listener = self._listen()
-        self._port = listener.getsockname()[1]
-        self._server = _Server(_config(self._app))
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="api")
+        self.port = listener.getsockname()[1]
+        self._server = _Server(self._config)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name=self._setting)
         accepting = asyncio.create_task(self._server.accepting.wait())
         await asyncio.wait({self._serving, accepting}, return_when=asyncio.FIRST_COMPLETED)
         accepting.cancel()
         if self._serving.done():
             await self._serving
 
+    async def close(self) -> None:
+        if self._serving is None or self._server is None:
+            return
+        self._server.should_exit = True
+        await self._serving
+        self._serving = None
+
     def hang_up(self, peer: tuple[str, int]) -> None:
-        """Drops the connection from there at once, with what it was to be sent: its client reads nothing any more."""
         for connection in self._server.server_state.connections if self._server else ():
             transport: asyncio.Transport | None = getattr(connection, "transport", None)
             if transport is not None and transport.get_extra_info("peername")[:2] == tuple(peer):
                 transport.abort()
 
-    async def stop(self) -> None:
-        """Streams end and held hooks are let go; returns when the last request was answered or given up."""
-        if self._serving is None or self._server is None:
-            return
-        self._app.state.services.stopping.set()
-        self._server.should_exit = True
-        await self._serving
-        self._serving = None
-
     def _listen(self) -> socket.socket:
-        family = _loopback_family(self._host)
+        family = socket.AF_INET6 if self._address.version == 6 else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((self._host, self._port))
+            listener.bind((str(self._address), self.port))
             listener.listen(256)
         except OSError as error:
             listener.close()
             raise PortBusy(
-                f"The API cannot listen on {self._host} port {self._port} ({os.strerror(error.errno or 0)}): stop the "
-                "program that uses it, perhaps another daemon, or set `api.port` in the configuration.",
-                port=self._port,
+                f"The API cannot listen on {self._address} port {self.port} ({os.strerror(error.errno or 0)}): stop "
+                f"the program that uses it, perhaps another daemon, or set `{self._setting}` in the configuration.",
+                port=self.port,
             ) from error
         listener.setblocking(False)
         return listener
@@ -108,7 +150,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(app: FastAPI) -> uvicorn.Config:
+def _config(app: ASGIApp, tls: TlsFiles | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="h11",
@@ -123,17 +165,20 @@ def _config(app: FastAPI) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=DRAIN_S,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
     )
 
 
-def _loopback_family(host: str) -> socket.AddressFamily:
+def _loopback(host: str) -> IPv4Address | IPv6Address:
+    """Raises: InvalidSettings."""
     try:
-        address = ipaddress.ip_address(host)
+        address = _address(host)
     except ValueError:
         address = None
     if address is None or not address.is_loopback:
         raise InvalidSettings(
-            f"Expected `api.host` to be a loopback address such as 127.0.0.1, got: {host!r}. "
-            "To reach the daemon from elsewhere, use a tunnel such as `ssh -L`."
+            f"Expected `api.host` to be a loopback address such as 127.0.0.1, got: {host!r}. To reach the daemon from "
+            "other machines, use a tunnel such as `ssh -L`, or open a second door with the settings in `[remote]`."
         )
-    return socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    return address

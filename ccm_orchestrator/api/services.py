@@ -25,6 +25,7 @@ from ccm_orchestrator.ports.tasks import TaskStore
 from ccm_orchestrator.ports.terminal import Terminal
 from ccm_orchestrator.security.identity import Identity
 from ccm_orchestrator.security.keyring import KeyRing
+from ccm_orchestrator.security.rates import RateLimits
 from ccm_orchestrator.security.secrets import LocalSecrets
 
 ESCAPED = 6
@@ -40,6 +41,8 @@ class ApiOptions:
     queue_limit: int
     extra_hosts: frozenset[str] = frozenset()
     """Authorities (`name:port`) beside loopback's own under which people reach the daemon, such as a tunnel's."""
+    origins: frozenset[str] = frozenset()
+    """Of web pages elsewhere that may call the API with a token, exactly as browsers write them, in lower case."""
     max_body_bytes: int = ESCAPED * MAX_PROMPT_BYTES + 65_536
     heartbeat_s: float = 15.0
     """Longest silence of an event stream."""
@@ -60,6 +63,7 @@ class ApiServices:
     secrets: LocalSecrets
     identity: Identity
     keys: KeyRing
+    rates: RateLimits
     options: ApiOptions
     queues: Queues
     audit: AuditLog

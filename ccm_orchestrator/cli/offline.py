@@ -27,6 +27,7 @@ from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.errors import TerminalError
 from ccm_orchestrator.security.identity import Identity
 from ccm_orchestrator.security.keyring import KeyRing
+from ccm_orchestrator.security.rates import RateLimits, Rates
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.wiring.building import (
@@ -120,6 +121,7 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         secrets=secrets,
         identity=Identity(secrets.api_token, stores.keys, clock),
         keys=KeyRing(stores.keys, clock),
+        rates=RateLimits(Rates(), clock.uptime_s),
         options=options,
         queues=queues,
         audit=stores.audit,

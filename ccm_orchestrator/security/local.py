@@ -23,24 +23,36 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 class LocalOnly:
     """ASGI middleware: refuses foreign hosts and foreign origins before anything is routed or read."""
 
-    def __init__(self, app: ASGIApp, extra_hosts: frozenset[str], respond: Callable[[AccessRefused], ASGIApp]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        extra_hosts: frozenset[str],
+        origins: frozenset[str],
+        respond: Callable[[AccessRefused], ASGIApp],
+    ) -> None:
+        """See `refusal`."""
         self._app = app
         self._extra_hosts = extra_hosts
+        self._origins = origins
         self._respond = respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = None if scope["type"] == "lifespan" else refusal(scope, self._extra_hosts)
+        refused = None if scope["type"] == "lifespan" else refusal(scope, self._extra_hosts, self._origins)
         app = self._respond(refused) if refused else self._app
         await app(scope, receive, send)
 
 
-def refusal(scope: Scope, extra_hosts: frozenset[str] = frozenset()) -> AccessRefused | None:
+def refusal(
+    scope: Scope, extra_hosts: frozenset[str] = frozenset(), origins: frozenset[str] = frozenset()
+) -> AccessRefused | None:
     """Why this request may not be served at all; None when it may.
 
-    `extra_hosts` are further authorities (`name:port`) under which people reach the daemon, such as a tunnel's.
+    `extra_hosts` are further authorities (`name:port`) under which people reach the daemon, such as a tunnel's;
+    `origins` are those of pages elsewhere that may call, but for what is internal.
     """
     hosts = _served_hosts(scope) | extra_hosts
-    return _foreign_origin(scope, hosts) or _foreign_host(scope, hosts)
+    internal = f"{scope.get('path', '')}/".startswith("/internal/")
+    return _foreign_origin(scope, hosts, frozenset() if internal else origins) or _foreign_host(scope, hosts)
 
 
 def peer_is_loopback(scope: Scope) -> bool:
@@ -80,18 +92,21 @@ def _header(scope: Scope, name: bytes) -> list[bytes]:
 
 
 def _served_hosts(scope: Scope) -> frozenset[str]:
+    """Loopback's names, and the very address that the request came to: no name can be made to mean another one."""
     server = scope.get("server")
     if server is None or server[1] is None:
         return frozenset()
-    return frozenset(f"{name}:{server[1]}" for name in LOOPBACK_NAMES)
+    address = f"[{server[0]}]" if ":" in server[0] else server[0]
+    return frozenset(f"{name}:{server[1]}" for name in (*LOOPBACK_NAMES, address))
 
 
-def _foreign_origin(scope: Scope, hosts: frozenset[str]) -> AccessRefused | None:
-    ours = {f"http://{host}" for host in hosts} | {f"https://{host}" for host in hosts}
+def _foreign_origin(scope: Scope, hosts: frozenset[str], origins: frozenset[str]) -> AccessRefused | None:
+    ours = {f"http://{host}" for host in hosts} | {f"https://{host}" for host in hosts} | origins
     for origin in _header(scope, b"origin"):
         if origin.decode("latin-1").lower() not in ours:
             return Forbidden("The request comes from a web page of another origin, which this daemon never serves.")
-    if any(site.lower() in _FOREIGN_SITES for site in _header(scope, b"sec-fetch-site")):
+    named = bool(_header(scope, b"origin"))
+    if not named and any(site.lower() in _FOREIGN_SITES for site in _header(scope, b"sec-fetch-site")):
         return Forbidden("The request comes from a web page of another site, which this daemon never serves.")
     return None
 

@@ -22,6 +22,7 @@ from ccm_orchestrator.settings.sections import (
     ClaudeTable,
     FaultsTable,
     LogTable,
+    RemoteTable,
     RetryTable,
     StopTable,
     SupabaseTable,
@@ -106,6 +107,7 @@ class Settings(Table):
     )
 
     api: ApiTable = Field(default_factory=ApiTable)
+    remote: RemoteTable = Field(default_factory=RemoteTable)
     stop: StopTable = Field(default_factory=StopTable)
     retry: RetryTable = Field(default_factory=RetryTable)
     tmux: TmuxTable = Field(default_factory=TmuxTable)

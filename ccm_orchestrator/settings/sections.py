@@ -8,13 +8,16 @@ from pydantic import Field
 
 from ccm_orchestrator.settings.types import (
     Argv,
+    Authorities,
     Count,
     CountOrZero,
     Directory,
     Expect,
     Fraction,
+    Origins,
     Port,
     Positive,
+    PositiveOrZero,
     ProjectUrl,
     SecretText,
     SecureUrl,
@@ -34,6 +37,44 @@ class ApiTable(Table):
 
     host: Text = Field(default="127.0.0.1", description="Address that the API listens on. Keep it on loopback.")
     port: Port = Field(default=8765, description="TCP port of the API.")
+    hosts: Authorities = Field(
+        default=(),
+        description="Names with port under which people reach the daemon beside its addresses, such as a tunnel's or a "
+        "proxy's.",
+    )
+    origins: Origins = Field(
+        default=(), description="Web pages that may call the API with a token; every other page is refused."
+    )
+    requests_per_s: PositiveOrZero = Field(
+        default=50.0, description="Requests per second of one API key or user; four seconds' worth may come at once."
+    )
+
+
+class RemoteTable(Table):
+    """A second door, for other machines.
+
+    What is for this machine alone is not behind it, and the machine's own token is not good there. It opens only when
+    an API key or a user could come in by it.
+    """
+
+    host: Text | None = Field(
+        default=None,
+        description="IP address on which other machines reach the API, such as 0.0.0.0; none: they do not.",
+    )
+    port: Port = Field(default=8766, description="TCP port of the second door.")
+    expose: Switch = Field(
+        default=False, description="Says that this is meant. Without it a daemon with `host` refuses to start."
+    )
+    tls_certificate: Directory | None = Field(
+        default=None, description="PEM file with the certificate, and those between it and its root."
+    )
+    tls_key: Directory | None = Field(default=None, description="PEM file with the certificate's key.")
+    plain_http: Switch = Field(
+        default=False, description="Serve without TLS, where the network is private by other means, such as a VPN."
+    )
+    requests_per_s: PositiveOrZero = Field(
+        default=100.0, description="Requests per second of one address; four seconds' worth may come at once."
+    )
 
 
 class StopTable(Table):

@@ -118,6 +118,36 @@ ProjectUrl = Annotated[
     AfterValidator(_project_url),
     Expect("the URL of a project, such as `https://PROJECT.supabase.co` (https, or http on loopback)"),
 ]
+
+
+def _authority(text: str) -> str:
+    url = urlsplit(f"//{text}")
+    if not url.hostname or url.netloc != text or not url.port or url.username is not None or not text.isascii():
+        raise ValueError("not a host with a port")
+    return text.lower()
+
+
+def _origin(text: str) -> str:
+    """As browsers write it: no path, and no port that the scheme means anyway."""
+    url = urlsplit(text)
+    implied = {"http": 80, "https": 443}.get(url.scheme)
+    if implied is None or not url.hostname or text.lower() != f"{url.scheme}://{url.netloc}".lower():
+        raise ValueError("not an origin")
+    if url.port == implied or "*" in text or url.username is not None or not text.isascii():
+        raise ValueError("not an origin")
+    return text.lower()
+
+
+Authorities = Annotated[
+    tuple[Annotated[str, AfterValidator(_authority)], ...],
+    BeforeValidator(_split),
+    Expect('a list of names with ports, such as ["agents.example.com:443"]'),
+]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...],
+    BeforeValidator(_split),
+    Expect('a list of origins without wildcards, such as ["https://board.example.com"]'),
+]
 SecureUrl = Annotated[str, AfterValidator(_secure_url), Expect("a URL without a query (https, or http on loopback)")]
 UserScopes = Annotated[
     tuple[Literal["read", "submit", "control", "approve"], ...],

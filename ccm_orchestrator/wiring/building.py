@@ -39,6 +39,8 @@ from ccm_orchestrator.engine.tending import Tending
 from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.tasks import TaskStore
+from ccm_orchestrator.security.doors import RemoteAddress, remote_address
+from ccm_orchestrator.security.rates import Rates
 from ccm_orchestrator.settings import Settings
 
 
@@ -179,6 +181,17 @@ def build_retry(settings: Settings) -> RetryPolicy:
         infra_tries=settings.retry.tries,
         jitter=settings.retry.jitter,
     )
+
+
+def build_second_door(settings: Settings) -> RemoteAddress | None:
+    """None: other machines do not reach the daemon. Raises: InvalidSettings."""
+    remote = settings.remote
+    tls = (remote.tls_certificate, remote.tls_key)
+    return remote_address(remote.host, remote.port, remote.expose, tls, remote.plain_http)
+
+
+def build_rates(settings: Settings) -> Rates:
+    return Rates(per_credential=settings.api.requests_per_s, per_address=settings.remote.requests_per_s)
 
 
 def build_reach(settings: Settings) -> Reach:

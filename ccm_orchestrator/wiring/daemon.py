@@ -36,9 +36,10 @@ from ccm_orchestrator.engine.orchestrator import Orchestrator
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.engine.watchdog import Watchdog
-from ccm_orchestrator.errors import OrchestratorError, StoreError
+from ccm_orchestrator.errors import InvalidSettings, OrchestratorError, StoreError
 from ccm_orchestrator.security.identity import Identity, Users
 from ccm_orchestrator.security.keyring import KeyRing
+from ccm_orchestrator.security.rates import RateLimits
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.settings.sources import read_project_file
@@ -48,8 +49,10 @@ from ccm_orchestrator.wiring.building import (
     build_launchpad,
     build_limits,
     build_outputs,
+    build_rates,
     build_reach,
     build_retry,
+    build_second_door,
     build_sessions,
     build_standing,
     build_stores,
@@ -94,6 +97,7 @@ class Daemon:
         self._stores = build_stores(settings)
         self._remote = self._build_remote()
         self._users = self._build_users()
+        self._second_door = build_second_door(settings)
         self._queues = Queues(self._stores.tasks, [self._remote.queue] if self._remote else ())
         self._bus = Bus(self._stores.events)
         self._secrets: LocalSecrets | None = None
@@ -126,6 +130,7 @@ class Daemon:
         if self._remote is not None:
             await self._remote.start()
         self._secrets = load_local_secrets(settings.state_directory)
+        await self._require_somebody_to_let_in()
         self._server = self._build_server(self._secrets)
         await self._server.start()
         settings.url_file.write_text(f"{settings.api_url}\n", encoding="utf-8")
@@ -152,6 +157,17 @@ class Daemon:
             await self._bus.publish(BusEvent(EventKind.DAEMON_STOPPED, self._clock.now()))
         await self._stores.database.close()
         self._lock.release()
+
+    async def _require_somebody_to_let_in(self) -> None:
+        """A second door that opens to nobody is a mistake, and without credentials it must not open at all."""
+        if self._second_door is None or self._users is not None:
+            return
+        now = self._clock.now()
+        if not any(key.works(now) for key in await self._stores.keys.keys()):
+            raise InvalidSettings(
+                "`remote.host` is set, but nobody could come in: make an API key first with `ccm-orchestrator token "
+                "create`, or let users in with `users.scopes`."
+            )
 
     # --- building ---
 
@@ -231,6 +247,8 @@ class Daemon:
             started_at=self._clock.now(),
             max_agents=settings.max_agents,
             queue_limit=settings.queue_limit,
+            extra_hosts=frozenset(settings.api.hosts),
+            origins=frozenset(settings.api.origins),
             trouble=self._trouble,
         )
         services = ApiServices(
@@ -243,6 +261,7 @@ class Daemon:
             secrets=local_secrets,
             identity=Identity(local_secrets.api_token, self._stores.keys, self._clock, self._users),
             keys=KeyRing(self._stores.keys, self._clock),
+            rates=RateLimits(build_rates(settings), self._clock.uptime_s),
             options=options,
             queues=self._queues,
             audit=self._stores.audit,
@@ -251,7 +270,7 @@ class Daemon:
             standing=build_standing(settings, self._environment, self._stores, self._control, self._tending),
             supabase_health=self._remote.health if self._remote else None,
         )
-        return ApiServer(create_app(services), settings.api.host, settings.api.port)
+        return ApiServer(create_app(services), settings.api.host, settings.api.port, self._second_door)
 
     # --- living ---
 

@@ -26,12 +26,14 @@ def serve(
     ctx: typer.Context,
     host: Annotated[str | None, typer.Option(help="Instead of `api.host`.")] = None,
     port: Annotated[int | None, typer.Option(help="Instead of `api.port`.")] = None,
+    expose: Annotated[bool, typer.Option("--expose", help="Let other machines in, as `[remote]` says.")] = False,
     max_agents: Annotated[int | None, typer.Option(help="Instead of `max_agents`.")] = None,
     log_level: Annotated[str | None, typer.Option(help="Instead of `log.level`.")] = None,
 ) -> None:
     """Run the daemon in the foreground. Stop it with Ctrl-C: agents go on, and the next daemon takes them over."""
     given: dict[str, Any] = {
         "api": {"host": host, "port": port},
+        "remote": {"expose": True if expose else None},
         "max_agents": max_agents,
         "log": {"level": log_level},
     }
