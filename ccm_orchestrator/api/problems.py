@@ -101,7 +101,7 @@ class Problem(BaseModel):
 def problem_response(error: errors.OrchestratorError) -> JSONResponse:
     """The answer to an error of ours."""
     if isinstance(error, errors.TooManyRequests):
-        return _response(problem_of(error), {"Retry-After": str(vars(error)["retry_after_s"])})
+        return _response(problem_of(error), {"Retry-After": str(vars(error).get("retry_after_s", 1))})
     return _response(problem_of(error))
 
 
