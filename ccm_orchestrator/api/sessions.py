@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
-from ccm_orchestrator.api.live.streaming import HEARTBEAT, beating
+from ccm_orchestrator.api.live.streaming import HEARTBEAT, EventStream
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.session_schemas import (
     MessageToSession,
@@ -208,21 +208,20 @@ def _queued_behind(begun: Begun) -> str:
 
 
 def _stream(services: ApiServices, turn: Turn, after: int, opening: str) -> StreamingResponse:
-    headers = {"Content-Location": f"/sessions/{turn.session_id}/output?turn={turn.number}"}
-    return StreamingResponse(_frames(services, turn, after, opening), headers=headers, media_type="text/event-stream")
+    response = EventStream(_frames(services, turn, after, opening), services.options.stall_s)
+    response.headers["Content-Location"] = f"/sessions/{turn.session_id}/output?turn={turn.number}"
+    return response
 
 
-async def _frames(services: ApiServices, turn: Turn, after: int, opening: str) -> AsyncGenerator[str, None]:
+async def _frames(services: ApiServices, turn: Turn, after: int, opening: str) -> AsyncGenerator[str | bytes, None]:
     """Until the turn has ended, the client goes, or the server stops."""
     stopping: asyncio.Future[Any] = asyncio.ensure_future(services.stopping.wait())
     stuck = False
     try:
-        yield f"retry: {RECONNECT_MS}\n\n{opening}"
-        async with (
-            aclosing(services.outputs.follow(turn.task_id, after)) as follow,
-            aclosing(beating(follow, stopping, services.options.heartbeat_s)) as outputs,
-        ):
-            async for output in outputs:
+        yield f"retry: {RECONNECT_MS}\nid: {Position(turn.number, after)}\n\n{opening}"
+        follow = services.outputs.follow(turn.task_id, after, stopping, services.options.heartbeat_s)
+        async with aclosing(follow):
+            async for output in follow:
                 if output is None:
                     yield HEARTBEAT
                 elif isinstance(output, Line):

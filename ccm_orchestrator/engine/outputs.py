@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ccm_orchestrator.domain.run import Run, RunState
 from ccm_orchestrator.domain.task import Task
@@ -56,19 +58,23 @@ class Outputs:
         self._followers: set[_Follower] = set()
         self._relays: list[asyncio.Task[object]] = []
         self._changing = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
         self._look_s = LOOK_S
 
-    async def follow(self, task_id: str, after: int = 0) -> AsyncGenerator[Line | Standing, None]:
-        """The lines after that number, and where the task stands; the last is a `Standing` at its end.
+    async def follow(
+        self, task_id: str, after: int, stopping: asyncio.Future[Any], idle_s: float
+    ) -> AsyncGenerator[Line | Standing | None, None]:
+        """The lines after that number, where the task stands, and None whenever nothing came for `idle_s`.
 
-        Raises: TaskNotFound.
+        The last is a `Standing` at the task's end, unless `stopping` is done before. Raises: TaskNotFound.
         """
-        follower = _Follower(task_id)
+        follower = _Follower(task_id, idle_s)
         reader = _Reader(self._launchpad, after)
         await self._join(follower)
+        stopping.add_done_callback(lambda _: follower.woken.set())
         try:
             task: Task | None = None
-            while True:
+            while not stopping.done():
                 if follower.take_news_of_task() or task is None:
                     before, task = task, await self._store.get(task_id)
                     reader.runs = await self._launched(follower)
@@ -79,9 +85,10 @@ class Outputs:
                 if task.status.terminal:
                     yield Standing(task)
                     return
-                await follower.wait(self._look_s)
+                if await follower.idle(self._look_s):
+                    yield None
         finally:
-            await self._leave(follower)
+            self._leave(follower)
 
     async def _launched(self, follower: _Follower) -> Sequence[Run]:
         """Its runs in order; the last one is watched from now on."""
@@ -115,9 +122,14 @@ class Outputs:
         else:
             self._relays.append(asyncio.create_task(self._relay_files()))
 
-    async def _leave(self, follower: _Follower) -> None:
+    def _leave(self, follower: _Follower) -> None:
+        """Waits for nothing: whoever follows is often cancelled, and cancelled again while it waits."""
         self._followers.discard(follower)
         self._forget(follower)
+        if not self._followers:
+            self._closing = asyncio.create_task(self._close())
+
+    async def _close(self) -> None:
         async with self._changing:
             if not self._followers:
                 relays, self._relays = self._relays, []
@@ -141,8 +153,10 @@ class Outputs:
 class _Follower:
     """One who is told."""
 
-    def __init__(self, task_id: str) -> None:
+    def __init__(self, task_id: str, idle_s: float) -> None:
         self.task_id = task_id
+        self._idle_s = idle_s
+        self._idle_since_s = time.monotonic()
         self.run_id: str | None = None
         """The run that is watched for it."""
         self.woken = asyncio.Event()
@@ -158,12 +172,19 @@ class _Follower:
         changed, self._task_changed = self._task_changed, False
         return changed
 
-    async def wait(self, limit_s: float) -> None:
-        """At the limit everything counts as news."""
+    async def idle(self, look_s: float) -> bool:
+        """Waits for news; after `look_s` everything counts as such. True when none came for long."""
         try:
-            await asyncio.wait_for(self.woken.wait(), limit_s)
+            await asyncio.wait_for(self.woken.wait(), min(look_s, self._idle_s))
         except TimeoutError:
             self._task_changed = True
+            if time.monotonic() - self._idle_since_s < self._idle_s:
+                return False
+        else:
+            self._idle_since_s = time.monotonic()
+            return False
+        self._idle_since_s = time.monotonic()
+        return True
 
 
 class _Reader:
