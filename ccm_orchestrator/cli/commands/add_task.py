@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,25 @@ async def add(
             session.show(task, added_task(task), ids=task["task_id"])
         if not connection.daemon_runs:
             session.note("No daemon runs: the task waits until you start `ccm-orchestrator serve`.")
+        elif label or system:
+            doubt = nobody_for(task, await connection.get("/api/systems", store=body["store"]))
+            if doubt:
+                session.note(doubt)
     return await wait_for(session, [task["task_id"]], None) if wait else None
+
+
+def nobody_for(task: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> str | None:
+    """One sentence when no machine that is known could take the task; None when one could."""
+    named = [system for system in systems if task["system_id"] in (None, system["system_id"])]
+    if not named:
+        known = ", ".join(system["system_id"] for system in systems) or "none"
+        return f"No system is called {task['system_id']}: the task waits until one is. Known: {known}."
+    if not any(set(task["labels"]) <= set(system["labels"]) for system in named):
+        wanted = ", ".join(task["labels"])
+        return (
+            f"No system has all of the labels {wanted}: the task waits until one does (`ccm-orchestrator system list`)."
+        )
+    return None
 
 
 def read_prompt(prompt: str | None, file: Path | None) -> str:

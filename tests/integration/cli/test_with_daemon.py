@@ -171,5 +171,8 @@ def test_a_task_that_asks_for_what_this_machine_has_not_waits(tmp_path: Path) ->
             assert ccm("task", "wait", here, "--timeout", "60").code == Exit.TASK_HELD
             assert ccm("task", "show", moon, "--json").json["status"] == "queued"
             assert "linux, moon" in ccm("task", "show", moon).out
+            told = ccm("task", "add", "Dive", "--label", "sea")
+            assert told.code == 0 and "No system has all of the labels sea" in told.err
+            assert ccm("task", "add", "Stroll", "--label", "linux").err == ""
         refused = ccm("task", "add", "x", "--label", "two words")
         assert refused.code == Exit.BAD_INPUT and "Expected each of `labels`" in refused.err
