@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from ccm_orchestrator.api.access import visible_agent
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.paging import DEFAULT_LIMIT, Before, Limit, Pager
 from ccm_orchestrator.api.schemas import ScreenOutput
 from ccm_orchestrator.api.services import Services
 from ccm_orchestrator.api.standing_schemas import StandingAgentOutput
@@ -22,17 +23,29 @@ router = APIRouter(prefix="/api", tags=["agents"], route_class=TokenRoute)
 async def list_agents(
     services: Services,
     caller: Asker,
+    pager: Pager,
     kind: Annotated[Literal["run", "standing"], Query(description="Runs, or standing agents.")] = "run",
     ended: Annotated[bool, Query(description="Also those that have ended.")] = False,
     task_id: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    project: str | None = None,
+    profile: str | None = None,
+    before: Before = None,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> list[AgentOutput] | list[StandingAgentOutput]:
     """Newest first."""
     if kind == "standing":
-        found = await services.standing.agents(caller.owner, terminated=ended)
-        return [StandingAgentOutput.of(state) for state in reversed(found[-limit:])]
-    query = RunQuery(open_only=not ended, task_id=task_id, limit=limit, owner=caller.owner)
-    return [AgentOutput.of(status) for status in await services.control.agents(query)]
+        known = await services.standing.agents(caller.owner, terminated=ended)
+        wanted = [each for each in known if project in (None, each.agent.project)]
+        wanted = [each for each in wanted if profile in (None, each.agent.profile)]
+        page = pager.part(wanted[::-1], lambda each: each.agent.agent_id, before, limit, "before")
+        return [StandingAgentOutput.of(state) for state in page]
+    if before is not None:
+        before = (await visible_agent(services, caller, before)).run.run_id
+    query = RunQuery(not ended, task_id, limit + 1, None, caller.owner, project, profile, before)
+    found = await services.control.agents(query)
+    if len(found) > limit:
+        pager.goes_on(before=found[limit - 1].run.run_id)
+    return [AgentOutput.of(status) for status in found[:limit]]
 
 
 @router.get("/agents/{agent}")

@@ -17,6 +17,7 @@ from ccm_orchestrator.api.approval_schemas import (
     signed,
 )
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.paging import DEFAULT_LIMIT, After, Limit, Pager
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller, Scope
@@ -29,10 +30,17 @@ Closed = Annotated[bool, Query(description="Also those settled.")]
 
 
 @router.get("/permissions")
-async def list_all_permissions(services: Services, caller: Asker, closed: Closed = False) -> list[PermissionOutput]:
+async def list_all_permissions(
+    services: Services,
+    caller: Asker,
+    pager: Pager,
+    closed: Closed = False,
+    after: After = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> list[PermissionOutput]:
     """Oldest first, of all agents."""
-    found = await services.control.permissions(None, not closed)
-    return [PermissionOutput.of(request) for request in await _seen(services, caller, found)]
+    found = await _seen(services, caller, await services.control.permissions(None, not closed))
+    return _page(pager, found, after, limit)
 
 
 @router.get("/permissions/{request_id}")
@@ -43,11 +51,17 @@ async def get_permission(services: Services, caller: Asker, request_id: str) -> 
 
 @router.get("/agents/{agent}/permissions")
 async def list_permissions(
-    services: Services, caller: Asker, agent: str, closed: Closed = False
+    services: Services,
+    caller: Asker,
+    pager: Pager,
+    agent: str,
+    closed: Closed = False,
+    after: After = None,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> list[PermissionOutput]:
     """Oldest first."""
     run = (await visible_agent(services, caller, agent)).run
-    return [PermissionOutput.of(request) for request in await services.control.permissions(run.run_id, not closed)]
+    return _page(pager, await services.control.permissions(run.run_id, not closed), after, limit)
 
 
 @router.post("/agents/{agent}/permissions")
@@ -100,6 +114,10 @@ async def remove_approval_rule(services: Services, caller: Asker, rule_id: str) 
         check_reach(caller)
     await services.control.approvals.remove(rule)
     return ApprovalRuleOutput.of(rule)
+
+
+def _page(pager: Pager, found: Sequence[PermissionRequest], after: str | None, limit: int) -> list[PermissionOutput]:
+    return [PermissionOutput.of(each) for each in pager.part(found, lambda asked: asked.request_id, after, limit)]
 
 
 async def _visible_rule(services: ApiServices, caller: Caller, rule_id: str) -> ApprovalRule:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from ccm_orchestrator.api.guards import TokenRoute, needs
+from ccm_orchestrator.api.paging import Pager
 from ccm_orchestrator.api.schemas import MAX_SEQ, Output
 from ccm_orchestrator.api.services import Services
 from ccm_orchestrator.domain.audit import AuditRecord
@@ -46,6 +47,7 @@ class AuditPage(Output):
 @needs(Scope.ADMIN)
 async def list_audit(
     services: Services,
+    pager: Pager,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     before: Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="`next_before` of the page before.")] = None,
     caller: Annotated[str | None, Query(description="Exactly this name.")] = None,
@@ -55,5 +57,7 @@ async def list_audit(
     """Newest first."""
     found = await services.audit.read(AuditQuery(limit + 1, before, caller, action, target))
     shown = found[:limit]
+    if len(found) > limit:
+        pager.goes_on(before=shown[-1].seq)
     items = [AuditOutput.of(record) for record in shown]
     return AuditPage(items=items, next_before=shown[-1].seq if len(found) > limit else None)

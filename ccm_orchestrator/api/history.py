@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from ccm_orchestrator.api.access import EventSight
 from ccm_orchestrator.api.guards import Asker, TokenRoute
+from ccm_orchestrator.api.paging import Pager
 from ccm_orchestrator.api.schemas import EventOutput, EventPage
 from ccm_orchestrator.api.services import Services
 
@@ -21,6 +22,7 @@ MOST_READS = 10
 async def list_events(
     services: Services,
     caller: Asker,
+    pager: Pager,
     after: Annotated[int, Query(ge=0, le=2**62, description="`next_after` of the page before.")] = 0,
     last: Annotated[int | None, Query(ge=0, le=1000, description="Only the last so many; wins over `after`.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
@@ -40,4 +42,6 @@ async def list_events(
                 break
         if len(shown) == limit or len(stored) < limit:
             break
+    if limit in (len(shown), len(stored)):
+        pager.goes_on(after=after)
     return EventPage(items=shown, next_after=after)

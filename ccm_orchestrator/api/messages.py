@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query
 from ccm_orchestrator.api.access import visible_agent
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
 from ccm_orchestrator.api.message_schemas import LONGEST_WAIT_S, MessageInput, MessageOutput
+from ccm_orchestrator.api.paging import Before, Pager
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller, Scope
@@ -20,6 +21,8 @@ from ccm_orchestrator.errors import InputError, WrongStatus
 
 router = APIRouter(prefix="/api", tags=["agents"], route_class=TokenRoute)
 
+MOST_KEPT = 10_000
+"""So many of a standing agent's messages can be read back."""
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -35,16 +38,23 @@ WaitQuery = Annotated[
 
 @router.get("/agents/{agent}/messages")
 async def list_messages(
-    services: Services, caller: Asker, agent: str, limit: Annotated[int, Query(ge=1, le=500)] = 500
+    services: Services,
+    caller: Asker,
+    pager: Pager,
+    agent: str,
+    before: Before = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 500,
 ) -> list[MessageOutput]:
-    """The newest, oldest first, with their receipts."""
+    """The newest (further pages have older ones), oldest first, with their receipts."""
     standing = await services.standing.lookup(agent, caller.owner)
     if standing is not None:
-        sent = await services.standing.messages(standing, limit)
-        return [MessageOutput.of_standing(message, standing) for message in sent]
+        sent = await services.standing.messages(standing, MOST_KEPT)
+        sent = pager.part(sent[::-1], lambda message: message.message_id, before, limit, "before")
+        return [MessageOutput.of_standing(message, standing) for message in reversed(sent)]
     run = (await visible_agent(services, caller, agent)).run
-    messages = await services.control.messages(run.run_id)
-    return [MessageOutput.of_run(message, run) for message in messages[-limit:]]
+    newest = (await services.control.messages(run.run_id))[::-1]
+    messages = pager.part(newest, lambda message: message.message_id, before, limit, "before")
+    return [MessageOutput.of_run(message, run) for message in reversed(messages)]
 
 
 @router.get("/agents/{agent}/messages/{message_id}")

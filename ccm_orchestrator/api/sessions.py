@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
 from ccm_orchestrator.api.live.streaming import HEARTBEAT, EventStream
+from ccm_orchestrator.api.paging import DEFAULT_LIMIT, After, Limit, Pager
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.session_schemas import (
     MessageToSession,
@@ -97,6 +98,7 @@ async def terminate(services: Services, caller: Asker, session_id: str, response
 async def list_sessions(
     services: Services,
     caller: Asker,
+    pager: Pager,
     one_shot: Annotated[bool, Query(description="Also those that take no messages.")] = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     before: Annotated[str | None, Query(description="Session id: only sessions begun before that one.")] = None,
@@ -104,11 +106,14 @@ async def list_sessions(
     """Newest first."""
     if before is not None:
         await _visible(services, caller, before)
-    query = SessionQuery(caller.owner, one_shot, limit, before)
+    query = SessionQuery(caller.owner, one_shot, limit + 1, before)
     found = await services.sessions.store.list(query)
     current = _by_session(await services.sessions.open_turns())
-    shown = [SessionOutput.of(session, current.get(session.session_id)) for session in found]
-    return SessionPage(sessions=shown, next_before=found[-1].session_id if len(found) == limit else None)
+    shown = [SessionOutput.of(session, current.get(session.session_id)) for session in found[:limit]]
+    upcoming = shown[-1].session_id if len(found) > limit else None
+    if upcoming is not None:
+        pager.goes_on(before=upcoming)
+    return SessionPage(sessions=shown, next_before=upcoming)
 
 
 @router.get("/sessions/{session_id}")
@@ -119,10 +124,13 @@ async def get_session(services: Services, caller: Asker, session_id: str) -> Ses
 
 
 @router.get("/sessions/{session_id}/turns")
-async def list_turns(services: Services, caller: Asker, session_id: str) -> list[TurnOutput]:
+async def list_turns(
+    services: Services, caller: Asker, pager: Pager, session_id: str, after: After = None, limit: Limit = DEFAULT_LIMIT
+) -> list[TurnOutput]:
     """In order."""
     session = await _visible(services, caller, session_id)
     turns = await services.sessions.store.turns(session.session_id)
+    turns = pager.part(turns, lambda turn: str(turn.number), after, limit)
     return [TurnOutput.of(turn.number, await services.store.get(turn.task_id)) for turn in turns]
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from ccm_orchestrator.api.access import require_own_store, visible_task
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.paging import Pager
 from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput, EventPage, TaskInput
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
@@ -49,6 +50,7 @@ async def create_task(
 async def list_tasks(
     services: Services,
     caller: Asker,
+    pager: Pager,
     status: Annotated[list[TaskStatus] | None, Query()] = None,
     project: str | None = None,
     tag: str | None = None,
@@ -62,6 +64,8 @@ async def list_tasks(
     query = TaskQuery(frozenset(status or ()), project, tag, limit + 1, before, caller.owner)
     tasks = await services.queues.named(store).store.list(query)
     shown = tasks[:limit]
+    if len(tasks) > limit:
+        pager.goes_on(before=shown[-1].task_id)
     return TaskPage(
         items=[TaskBrief.of(task) for task in shown], next_before=shown[-1].task_id if len(tasks) > limit else None
     )
@@ -114,6 +118,7 @@ async def release_task(services: Services, caller: Asker, task_id: str) -> TaskO
 async def list_task_events(
     services: Services,
     caller: Asker,
+    pager: Pager,
     task_id: str,
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
@@ -121,6 +126,8 @@ async def list_task_events(
     """Oldest first; `/api/events?task_id=` streams them."""
     task = await visible_task(services, caller, task_id)
     stored = await services.events.read(after, limit, task_id=task.task_id)
+    if len(stored) == limit:
+        pager.goes_on(after=stored[-1].seq)
     return EventPage(items=[EventOutput.of(event) for event in stored], next_after=stored[-1].seq if stored else after)
 
 

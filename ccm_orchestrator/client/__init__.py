@@ -11,6 +11,7 @@ from ccm_orchestrator.client.answers import (
     Agent,
     Event,
     Health,
+    Message,
     Profile,
     Project,
     Resync,
@@ -25,7 +26,7 @@ from ccm_orchestrator.client.blocking import Client
 from ccm_orchestrator.client.call import Call, Page
 from ccm_orchestrator.client.failures import DaemonUnreachable, StreamEnded, UnexpectedAnswer, WaitTimeout
 from ccm_orchestrator.client.patience import Patience
-from ccm_orchestrator.domain.dialogue import Message, PermissionRequest
+from ccm_orchestrator.domain.dialogue import PermissionRequest
 
 __all__ = [
     "Agent",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ccm_orchestrator.domain.agent import AgentState, Dialog
+from ccm_orchestrator.domain.dialogue import MessageStatus
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.explanation import Explanation
 from ccm_orchestrator.domain.profiles import PermissionMode
@@ -105,6 +106,24 @@ class Agent:
     attach: tuple[str, ...]
     """The command that shows its window."""
     explanation: Explanation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """With its receipt: queued → delivered → accepted → answered, or undelivered, or failed."""
+
+    message_id: str
+    agent: str
+    run_id: str | None
+    task_id: str | None
+    text: str
+    model: str | None
+    status: MessageStatus
+    created_at: datetime
+    updated_at: datetime
+    detail: str
+    answer: str
+    """What the agent said at the end of the turn that it was part of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,17 +47,20 @@ class Tasks(AwaitedGroup):
 
 
 class Agents(AwaitedGroup):
-    list = Awaited(agents.find)
+    list = AwaitedPages(agents.find)
+    page = Awaited(agents.find)
     show = Awaited(agents.show)
     explain = Awaited(agents.explain)
     screen = Awaited(agents.screen)
     stop = Awaited(agents.stop)
     messages = Awaited(agents.messages)
+    message = Awaited(agents.message)
     send = Awaited(agents.send)
 
 
 class Permissions(AwaitedGroup):
-    list = Awaited(agents.permissions)
+    list = AwaitedPages(agents.permissions)
+    page = Awaited(agents.permissions)
     allow = Awaited(agents.allow)
     deny = Awaited(agents.deny)
 

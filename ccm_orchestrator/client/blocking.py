@@ -46,17 +46,20 @@ class Tasks(BlockingGroup):
 
 
 class Agents(BlockingGroup):
-    list = Blocking(agents.find)
+    list = BlockingPages(agents.find)
+    page = Blocking(agents.find)
     show = Blocking(agents.show)
     explain = Blocking(agents.explain)
     screen = Blocking(agents.screen)
     stop = Blocking(agents.stop)
     messages = Blocking(agents.messages)
+    message = Blocking(agents.message)
     send = Blocking(agents.send)
 
 
 class Permissions(BlockingGroup):
-    list = Blocking(agents.permissions)
+    list = BlockingPages(agents.permissions)
+    page = Blocking(agents.permissions)
     allow = Blocking(agents.allow)
     deny = Blocking(agents.deny)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -13,14 +14,25 @@ from ccm_orchestrator.errors import InputError
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
+MARGIN_S = 30.0
+"""How much longer than the daemon was asked to wait the client waits for its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What of an answer is read."""
+
+    document: Any
+    """Its JSON; None when there is no body."""
+    next: str | None = None
+    """Where the list goes on, as path and query; None at the end, and for what is no list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Answer]):
     method: str
     path: str
-    read: Callable[[Any], Answer] = field(repr=False)
-    """Makes the answer from its JSON, or from None when there is no body."""
+    read: Callable[[Reply], Answer] = field(repr=False)
     query: Mapping[str, object] = field(default_factory=dict)
     """Without those that are None."""
     body: object = field(default=None, repr=False)
@@ -50,40 +62,44 @@ class Page(Generic[Item]):
         return iter(self.items)
 
 
-def get(path: str, read: Callable[[Any], Answer], **query: object) -> Call[Answer]:
+def get(path: str, read: Callable[[Reply], Answer], **query: object) -> Call[Answer]:
     return Call("GET", path, read, _given(query), repeatable=True)
 
 
-def post(path: str, read: Callable[[Any], Answer], body: object = None) -> Call[Answer]:
+def post(path: str, read: Callable[[Reply], Answer], body: object = None) -> Call[Answer]:
     return Call("POST", path, read, body=body)
+
+
+def once(call: Call[Answer], idempotency_key: str | None) -> Call[Answer]:
+    """Repeatable by its Idempotency-Key: that of the caller, or one of its own."""
+    headers = {**call.headers, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+    return replace(call, headers=headers, repeatable=True)
 
 
 def delete(path: str) -> Call[None]:
     return Call("DELETE", path, nothing)
 
 
-def paged(path: str, kind: type[Item], cursor: str, **query: object) -> Call[Page[Item]]:
-    """A list that is read on by `cursor`: its pages say `next_…`, which the next request gives back as `…`."""
+def paged(path: str, kind: type[Item], **query: object) -> Call[Page[Item]]:
+    """A list that may grow."""
 
-    def read(document: Any) -> Page[Item]:
-        items = tuple(decode(kind, item) for item in document["items"])
-        upcoming = document[f"next_{cursor}"]
-        at_end = upcoming is None or not items
-        return Page(items, None if at_end else replace(call, query={**call.query, cursor: upcoming}))
+    def read(reply: Reply) -> Page[Item]:
+        found = reply.document["items"] if isinstance(reply.document, dict) else reply.document
+        upcoming = None if reply.next is None else get(reply.next, read)
+        return Page(tuple(decode(kind, item) for item in found), upcoming)
 
-    call = get(path, read, **query)
-    return call
+    return get(path, read, **query)
 
 
-def one(kind: type[Answer]) -> Callable[[Any], Answer]:
-    return lambda document: decode(kind, document)
+def one(kind: type[Answer]) -> Callable[[Reply], Answer]:
+    return lambda reply: decode(kind, reply.document)
 
 
-def many(kind: type[Answer]) -> Callable[[Any], tuple[Answer, ...]]:
-    return lambda document: tuple(decode(kind, item) for item in document)
+def many(kind: type[Answer]) -> Callable[[Reply], tuple[Answer, ...]]:
+    return lambda reply: tuple(decode(kind, item) for item in reply.document)
 
 
-def nothing(_document: object) -> None:
+def nothing(_reply: Reply) -> None:
     """The answer has no content."""
 
 
@@ -108,5 +124,5 @@ def _given(query: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in query.items() if value is not None}
 
 
-def as_it_came(document: Any) -> Any:
-    return document
+def as_it_came(reply: Reply) -> Any:
+    return reply.document

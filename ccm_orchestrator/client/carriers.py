@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ccm_orchestrator.client.call import Answer, Call, encoded
+from ccm_orchestrator.client.call import Answer, Call, Reply, encoded
 from ccm_orchestrator.client.failures import UnexpectedAnswer, refusal, unreachable
 from ccm_orchestrator.client.following import SILENCE_S, Following, Stream, is_passing
 from ccm_orchestrator.client.patience import Patience
@@ -32,7 +32,7 @@ class Carrier:
         return {
             "method": call.method,
             "url": call.path,
-            "params": call.query,
+            "params": call.query or None,  # an empty mapping would take the path's own query away
             "content": body,
             "headers": {**call.headers, **more},
             "timeout": httpx.Timeout(answer_s, read=answer_s if read_s is None else read_s),
@@ -55,7 +55,13 @@ class Carrier:
             document = answer.json() if answer.content else None
         except ValueError as error:
             raise UnexpectedAnswer(f"{answer.request.url} answered something else than JSON.") from error
-        return call.read(document)
+        return call.read(Reply(document, _next_page(answer)))
+
+
+def _next_page(answer: httpx.Response) -> str | None:
+    """Of the same daemon only: a token goes nowhere else."""
+    target = answer.links.get("next", {}).get("url", "")
+    return target if target.startswith("/") and not target.startswith("//") else None
 
 
 class BlockingCarrier(Carrier):

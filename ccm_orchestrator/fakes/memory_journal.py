@@ -73,6 +73,9 @@ class MemoryJournal:
     async def runs(self, query: RunQuery) -> Sequence[Run]:
         with self._lock:
             newest_first = list(reversed(self._runs.values()))
+        if query.before is not None:
+            ids = [run.run_id for run in newest_first]
+            newest_first = newest_first[ids.index(query.before) + 1 :] if query.before in ids else []
         found = [
             run
             for run in newest_first
@@ -80,6 +83,8 @@ class MemoryJournal:
             and query.task_id in (None, run.task_id)
             and query.session_id in (None, run.session_id)
             and query.owner in (None, run.owner)
+            and query.project in (None, run.project)
+            and query.profile in (None, run.profile)
         ]
         return found[: query.limit]
 

@@ -23,6 +23,10 @@ class RunQuery:
     """Only runs of this conversation."""
     owner: str | None = None
     """Only runs for this user; None: everybody's."""
+    project: str | None = None
+    profile: str | None = None
+    before: str | None = None
+    """Run id: only runs that were begun before that one."""
 
 
 class Journal(Protocol):

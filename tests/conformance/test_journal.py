@@ -124,6 +124,14 @@ class TestRuns:
         assert list(await journal.runs(RunQuery(task_id="task-1"))) == [runs[0]]
         assert list(await journal.runs(RunQuery(limit=1))) == [runs[2]]
 
+    async def test_runs_are_filtered_and_read_on_behind_one_of_them(self, journal: Journal) -> None:
+        runs = [await add_run(journal, run_id=digit * 32, task_id=f"task-{digit}") for digit in "12"]
+        runs.append(await add_run(journal, run_id="3" * 32, task_id="task-3", project="shop", profile="brain"))
+        assert list(await journal.runs(RunQuery(project="shop"))) == [runs[2]]
+        assert list(await journal.runs(RunQuery(profile="brain", project="demo"))) == []
+        assert list(await journal.runs(RunQuery(before=runs[1].run_id))) == [runs[0]]
+        assert list(await journal.runs(RunQuery(before="4" * 32))) == []
+
     async def test_runs_of_a_conversation_are_found_by_it(self, journal: Journal) -> None:
         first = await add_run(journal, run_id="1" * 32, session_id="5bb4-8bdc")
         await add_run(journal, run_id="2" * 32, session_id="5bb4-8bdd")

@@ -76,18 +76,18 @@ class SqliteJournal:
         return await self._database.read(lambda c: _find_run(c, run_id))
 
     async def runs(self, query: RunQuery) -> Sequence[Run]:
-        conditions, values = ["1"], list[object]()
+        wanted = {
+            "task_id = ?": query.task_id,
+            "json_extract(run, '$.session_id') = ?": query.session_id,
+            "json_extract(run, '$.owner') = ?": query.owner,
+            "json_extract(run, '$.project') = ?": query.project,
+            "json_extract(run, '$.profile') = ?": query.profile,
+            "seq < (SELECT seq FROM runs WHERE run_id = ?)": query.before,
+        }
+        given = {condition: value for condition, value in wanted.items() if value is not None}
+        conditions, values = ["1", *given], list(given.values())
         if query.open_only:
             conditions.append("state <> 'ended'")
-        if query.task_id is not None:
-            conditions.append("task_id = ?")
-            values.append(query.task_id)
-        if query.session_id is not None:
-            conditions.append("json_extract(run, '$.session_id') = ?")
-            values.append(query.session_id)
-        if query.owner is not None:
-            conditions.append("json_extract(run, '$.owner') = ?")
-            values.append(query.owner)
         statement = f"SELECT run FROM runs WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT ?"
         return await self._documents(_RUNS, statement, *values, query.limit)
 

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ccm_orchestrator.client.answers import Agent, Screen, Task
-from ccm_orchestrator.client.call import Call, get, many, one, path, post
-from ccm_orchestrator.domain.dialogue import Message, PermissionRequest
+from ccm_orchestrator.client.answers import Agent, Message, Screen, Task
+from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, once, one, paged, path, post
+from ccm_orchestrator.domain.dialogue import PermissionRequest
 
 
-def find(*, ended: bool = False, task_id: str | None = None, limit: int | None = None) -> Call[tuple[Agent, ...]]:
-    """Newest first; with `ended` also those that live no more."""
-    return get("/api/agents", many(Agent), ended=ended, task_id=task_id, limit=limit)
+def find(
+    *,
+    ended: bool = False,
+    task_id: str | None = None,
+    project: str | None = None,
+    profile: str | None = None,
+    before: str | None = None,
+    limit: int | None = None,
+) -> Call[Page[Agent]]:
+    """Newest first; with `ended` also those that live no more. `before`: only those older than this agent."""
+    return paged(
+        "/api/agents",
+        Agent,
+        ended=ended,
+        task_id=task_id,
+        project=project,
+        profile=profile,
+        before=before,
+        limit=limit,
+    )
 
 
 def show(agent: str) -> Call[Agent]:
@@ -35,20 +53,35 @@ def stop(agent: str) -> Call[Task]:
     return post(path("/api/agents/{}/stop", agent), one(Task))
 
 
-def messages(agent: str) -> Call[tuple[Message, ...]]:
-    """Oldest first, with their receipts. Raises: RunNotFound."""
-    return get(path("/api/agents/{}/messages", agent), many(Message))
+def messages(agent: str, *, before: str | None = None, limit: int | None = None) -> Call[Page[Message]]:
+    """The newest, oldest first, with their receipts; the next page has older ones. Raises: RunNotFound."""
+    return paged(path("/api/agents/{}/messages", agent), Message, before=before, limit=limit)
 
 
-def send(agent: str, text: str) -> Call[Message]:
-    """Queued: typed as soon as no dialog can be open; its status tells what became of it. Raises: RunNotFound."""
-    return post(path("/api/agents/{}/messages", agent), one(Message), {"text": text})
+def message(agent: str, message_id: str, *, wait_s: float = 0.0) -> Call[Message]:
+    """With `wait_s`, as soon as nothing more will become of it. Raises: RunNotFound, MessageNotFound."""
+    call = get(path("/api/agents/{}/messages/{}", agent, message_id), one(Message), wait_s=wait_s)
+    return replace(call, patience_s=wait_s + MARGIN_S)
 
 
-def permissions(agent: str | None = None, *, closed: bool = False) -> Call[tuple[PermissionRequest, ...]]:
+def send(
+    agent: str, text: str, *, model: str | None = None, wait_s: float = 0.0, idempotency_key: str | None = None
+) -> Call[Message]:
+    """Queued: typed as soon as no dialog can be open; its status tells what became of it within `wait_s`.
+
+    `model` is for standing agents. Sent again when the answer gets lost, and never typed twice. Raises: RunNotFound.
+    """
+    body = {"text": text, "wait_s": wait_s} | ({"model": model} if model else {})
+    call = once(post(path("/api/agents/{}/messages", agent), one(Message), body), idempotency_key)
+    return replace(call, patience_s=wait_s + MARGIN_S)
+
+
+def permissions(
+    agent: str | None = None, *, closed: bool = False, after: str | None = None, limit: int | None = None
+) -> Call[Page[PermissionRequest]]:
     """What agents ask, oldest first; with `closed` also what is settled. Raises: RunNotFound."""
     where = "/api/permissions" if agent is None else path("/api/agents/{}/permissions", agent)
-    return get(where, many(PermissionRequest), closed=closed)
+    return paged(where, PermissionRequest, closed=closed, after=after, limit=limit)
 
 
 def allow(

@@ -22,7 +22,7 @@ def follow(
 
 def stored(*, after: int | None = None, last: int | None = None, limit: int | None = None) -> Call[Page[Event]]:
     """What has happened, oldest first, after the cursor; `last`: only the last so many."""
-    return paged("/api/events/stored", Event, "after", after=after, last=last, limit=limit)
+    return paged("/api/events/stored", Event, after=after, last=last, limit=limit)
 
 
 def _read(frame: Frame) -> Event | Resync | None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from ccm_orchestrator.client.answers import Event, Task, TaskBrief
-from ccm_orchestrator.client.call import Call, Page, get, one, paged, path, post
+from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, once, one, paged, path, post
 from ccm_orchestrator.domain.task import TaskStatus
 from ccm_orchestrator.errors import InvalidTask
-
-MARGIN_S = 30.0
-"""How much longer than the daemon waits the client waits for the daemon."""
 
 
 def add(
@@ -60,8 +56,7 @@ def add(
         "store": store,
     }
     given = {name: value for name, value in body.items() if value not in (None, [])}
-    headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-    return replace(post("/api/tasks", one(Task), given), headers=headers, repeatable=True)
+    return once(post("/api/tasks", one(Task), given), idempotency_key)
 
 
 def find(
@@ -78,7 +73,6 @@ def find(
     return paged(
         "/api/tasks",
         TaskBrief,
-        "before",
         status=wanted,
         project=project,
         tag=tag,
@@ -116,4 +110,4 @@ def release(task: str) -> Call[Task]:
 
 def events(task: str, *, after: int | None = None, limit: int | None = None) -> Call[Page[Event]]:
     """What happened to it, oldest first, after the cursor. Raises: TaskNotFound."""
-    return paged(path("/api/tasks/{}/events", task), Event, "after", after=after, limit=limit)
+    return paged(path("/api/tasks/{}/events", task), Event, after=after, limit=limit)

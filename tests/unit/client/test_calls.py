@@ -85,24 +85,25 @@ async def test_what_cannot_stand_in_a_path_is_refused_here(ccm: AsyncClient, ref
 
 async def test_an_agent_is_looked_at_talked_to_and_answered(house: House, ccm: AsyncClient) -> None:
     run = await house.agent()
-    (agent,) = await ccm.agents.list()
+    (agent,) = [agent async for agent in ccm.agents.list()]
     assert (agent.run_id, agent.agent, agent.task_id) == (run.run_id, run.name, run.task_id)
     explained = (await ccm.agents.explain(run.name)).explanation
     assert explained is not None and explained.sentence
     assert (await ccm.agents.screen(run.name)).run_id == run.run_id
     sent = await ccm.agents.send(run.name, "And the docs?\n")
-    assert await ccm.agents.messages(run.name) == (sent,)
+    assert (await ccm.agents.messages(run.name)).items == (sent,)
+    assert await ccm.agents.message(run.name, sent.message_id) == sent
     asked = house.ask()
     await house.asked()
-    (request,) = await ccm.permissions.list(run.name)
+    (request,) = await ccm.permissions.page(run.name)
     assert request.tool_input == ASK["tool_input"]
     decided = await ccm.permissions.deny(request.request_id, reason="Not now.")
     assert decided.verdict is not None and decided.verdict.reason == "Not now."
     assert (await asked).json()["decision"] == "deny"
     with pytest.raises(errors.WrongStatus):
         await ccm.permissions.allow(request.request_id)
-    assert await ccm.permissions.list() == ()
-    assert [known.request_id for known in await ccm.permissions.list(closed=True)] == [request.request_id]
+    assert [request async for request in ccm.permissions.list()] == []
+    assert [known.request_id async for known in ccm.permissions.list(closed=True)] == [request.request_id]
 
 
 async def test_projects_systems_and_profiles(house: House, ccm: AsyncClient, tmp_path: Path) -> None:

@@ -60,8 +60,9 @@ class Daemon:
         (lambda: tasks.stop("abcd"), REFUSED, 4),  # nothing was sent
         (lambda: tasks.stop("abcd"), BROKEN, 1),  # perhaps it was done
         (lambda: tasks.stop("abcd"), problem(503, "store-unavailable"), 1),
-        (lambda: agents.send("abcd", "Hello"), BROKEN, 1),
-        (lambda: agents.send("abcd", "Hello"), problem(429, "rate-limited"), 4),  # nothing was done
+        (lambda: agents.send("abcd", "Hello"), BROKEN, 4),
+        (lambda: agents.deny("perm-1"), BROKEN, 1),
+        (lambda: agents.deny("perm-1"), problem(429, "rate-limited"), 4),  # nothing was done
         (lambda: tasks.add("blog", "x"), problem(422, "invalid-task"), 1),
         (lambda: tasks.add("blog", "x"), problem(500, "failure"), 1),
     ],
