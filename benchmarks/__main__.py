@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from benchmarks import (
     adoption,
+    api,
     hook_cost,
     idle,
     ingest,
@@ -34,6 +35,7 @@ MEASUREMENTS: Mapping[str, Callable[[int | None], Awaitable[Sequence[Report]]]] 
     "ingest": ingest.measure,
     "adoption": adoption.measure,
     "idle": idle.measure,
+    "api": api.measure,
     "supabase_claims": supabase_claims.measure,
     "supabase_latency": supabase_latency.measure,
     "supabase_renew": supabase_renew.measure,
