@@ -43,12 +43,12 @@ class Note:
     after: dict[str, object] = field(default_factory=dict)
 
 
-def note_of(request: Request) -> Note:
+async def _note(request: Request) -> Note:
     note: Note = request.state.note
     return note
 
 
-Noted = Annotated[Note, Depends(note_of)]
+Noted = Annotated[Note, Depends(_note)]
 
 
 async def recorded(caller: Caller, path: str, request: Request, handle: Handler) -> Response:

@@ -119,7 +119,11 @@ def caller_of(connection: HTTPConnection) -> Caller:
     return caller
 
 
-Asker = Annotated[Caller, Depends(caller_of)]
+async def _caller(connection: HTTPConnection) -> Caller:
+    return caller_of(connection)
+
+
+Asker = Annotated[Caller, Depends(_caller)]
 """Who made the request; by the time an endpoint runs, it has the scope that the route needs."""
 
 

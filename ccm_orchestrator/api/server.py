@@ -120,7 +120,8 @@ class _Door:
 
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if self._address.version == 6 else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # Without naming TCP, asyncio leaves Nagle's algorithm on, and each answer waits 40 ms for its second part.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((str(self._address), self.port))

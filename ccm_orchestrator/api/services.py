@@ -81,4 +81,10 @@ def services_of(connection: HTTPConnection) -> ApiServices:
     return services
 
 
-Services = Annotated[ApiServices, Depends(services_of)]
+async def _services(connection: HTTPConnection) -> ApiServices:
+    """Async, though it waits for nothing: FastAPI would call a plain function in a thread, which takes longer than the
+    whole answer."""
+    return services_of(connection)
+
+
+Services = Annotated[ApiServices, Depends(_services)]

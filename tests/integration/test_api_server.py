@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -368,3 +369,14 @@ async def test_a_daemon_that_stops_lets_hooks_go_and_keeps_their_requests_open(h
         await eventually(decided, "the hook that came back")
         writer.close()
     assert [known.request_id for known in await house.journal.permissions(open_only=False)] == [request.request_id]
+
+
+async def test_no_answer_waits_for_its_second_part(server: ApiServer) -> None:
+    """With Nagle's algorithm each would take 40 ms, once the kernel has stopped to acknowledge everything at once."""
+    times_s = []
+    async with client_of(server) as client:
+        for _ in range(80):
+            began = time.perf_counter()
+            assert (await client.get("/api/projects")).status_code == 200
+            times_s.append(time.perf_counter() - began)
+    assert min(times_s[50:]) < 0.03
