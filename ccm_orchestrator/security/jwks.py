@@ -69,8 +69,8 @@ class PublishedKeys:
         kid = header.get("kid")
         if not isinstance(kid, str) or not kid:
             raise Unauthenticated("The user token names no key (`kid`), so that nobody can tell who signed it.")
-        if self._due(kid):
-            async with self._lock:  # one asks, the others use what it was told
+        if self._due(kid) or (kid not in self._keys and self._lock.locked()):
+            async with self._lock:  # one asks, the others wait for what it is told
                 if self._due(kid):
                     await self._refresh()
         if self._age_s() > MOST_STALE_S:
