@@ -55,7 +55,7 @@ class ApiServer:
     @property
     def connections(self) -> int:
         """How many are open."""
-        return len(self._server.server_state.connections) if self._server else 0
+        return sum(door.connections for door in self._doors)
 
     async def start(self) -> None:
         """Returns when connections are accepted. Raises: PortBusy, having started nothing."""
@@ -90,6 +90,10 @@ class _Door:
         self._setting = setting
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def connections(self) -> int:
+        return len(self._server.server_state.connections) if self._server else 0
 
     async def open(self) -> None:
         """Raises: PortBusy."""

@@ -19,7 +19,6 @@ from tests.certificates import write_certificate
 from tests.command_line import CommandLine, command_line
 from tests.signing import ANNA, SHARED, claims, jwk_set, signed
 
-
 pytestmark = pytest.mark.slow
 
 
