@@ -28,11 +28,6 @@ def tail_lines(path: Path, limit_bytes: int = TAIL_BYTES) -> Sequence[bytes]:
         return ()
 
 
-def tail(path: Path) -> Sequence[Json]:
-    """The last complete records, oldest first."""
-    return [record for line in tail_lines(path) if (record := parse_object(line)) is not None]
-
-
 def every(path: Path) -> Iterator[Json]:
     """All complete records, one at a time."""
     try:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ccm_orchestrator.adapters.claude.failures import failure_of_status, resets_at
-from ccm_orchestrator.adapters.claude.jsonl import every, tail
-from ccm_orchestrator.adapters.claude.payload import Json, number, table, tables, text
+from ccm_orchestrator.adapters.claude.jsonl import every, tail_lines
+from ccm_orchestrator.adapters.claude.payload import Json, number, parse_object, table, tables, text
 from ccm_orchestrator.adapters.claude.prices import trusted_model
 from ccm_orchestrator.domain.agent import Evidence, Signal, Source
 from ccm_orchestrator.domain.result import FailureKind, Usage
@@ -36,17 +36,20 @@ class Ended:
 
 
 def read_stream(path: Path) -> Sequence[Evidence]:
-    """What the end of the stream says now. Records carry no time: the newest is as old as the file."""
-    records = tail(path)
-    if not records:
+    """What the end of the stream says now. Records carry no time: the newest is as old as the file.
+
+    Read again after each line of an agent that may write a hundred a second, so only the lines that matter are parsed.
+    """
+    lines = tail_lines(path)
+    last = next((record for line in reversed(lines) if (record := parse_object(line)) is not None), None)
+    if last is None:
         return ()
     at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    last = records[-1]
     if last.get("type") == "result":
         return [_result(last, at)]
     if last.get("subtype") == "api_retry":
         return [_retry(last, at)]
-    return [*_finished_tools(records, at), Evidence(Source.STREAM, Signal.ACTIVE, at, text(last, "type"))]
+    return [*_finished_tools(lines, at), Evidence(Source.STREAM, Signal.ACTIVE, at, text(last, "type"))]
 
 
 def ended(path: Path) -> Ended | None:
@@ -90,12 +93,23 @@ def _retry(record: Json, at: datetime) -> Evidence:
     return Evidence(Source.STREAM, Signal.RETRYING, at, detail)
 
 
-def _finished_tools(records: Sequence[Json], at: datetime) -> Sequence[Evidence]:
+def _finished_tools(lines: Sequence[bytes], at: datetime) -> Sequence[Evidence]:
     """Denied calls have no hook at their end, only a result."""
-    results = [block for record in records if record.get("type") == "user" for block in _blocks(record)]
-    ids = [text(block, "tool_use_id") for block in results if block.get("type") == "tool_result"]
-    newest = [use for use in ids if use][-TOLD_TOOLS:]
-    return [Evidence(Source.STREAM, Signal.TOOL_FINISHED, at, data={"tool_use_id": use}) for use in newest]
+    newest: list[str] = []
+    for line in reversed(lines):
+        if len(newest) >= TOLD_TOOLS:
+            break
+        record = parse_object(line) if b'"tool_result"' in line else None
+        if record is not None and record.get("type") == "user":
+            newest += [text(block, "tool_use_id") for block in reversed(_blocks(record)) if _is_result(block)]
+    return [
+        Evidence(Source.STREAM, Signal.TOOL_FINISHED, at, data={"tool_use_id": use})
+        for use in reversed(newest[:TOLD_TOOLS])
+    ]
+
+
+def _is_result(block: Json) -> bool:
+    return block.get("type") == "tool_result" and bool(text(block, "tool_use_id"))
 
 
 def _blocks(record: Json) -> Sequence[Json]:
