@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ccm_orchestrator.domain.agent import Dialog, Signal
-from ccm_orchestrator.domain.asking import screen_shows
+from ccm_orchestrator.domain.agent import Signal
 from ccm_orchestrator.domain.dialogue import Decision, PermissionRequest, Verdict
 from ccm_orchestrator.domain.run import Run, RunState, WindowRef
 from ccm_orchestrator.errors import TerminalError, WindowGone, WrongStatus
@@ -27,58 +26,55 @@ class WindowAnswers:
         self._clock = clock
 
     async def decide(self, run: Run, request: PermissionRequest, verdict: Verdict) -> PermissionRequest:
-        """Raises: WrongStatus when a key cannot give this answer, or the window does not show the request.
+        """Raises: WrongStatus when no key can give this answer, or the window does not show the request.
         TerminalError when the key could not be pressed: then the request is open as before."""
-        allow = verdict.decision is Decision.ALLOW
-        if allow and (request.dialog != Dialog.PERMISSION or verdict.updated_input is not None):
+        found = await self._key(run, request, verdict)
+        if found is None:
             raise WrongStatus(
-                f"The daemon was restarted since {run.name} asked this, and only its window can answer it now: "
-                f"`ccm-orchestrator attach {run.name}`."
-            )
-        window = await self._window_showing(run, request)
-        if window is None:
-            raise WrongStatus(
-                f"The window of {run.name} does not show this request any more; look with "
-                f"`ccm-orchestrator attach {run.name}`."
+                f"The daemon was restarted since {run.name} asked this, and its window does not show it so that a key "
+                f"could give this answer; look with `ccm-orchestrator attach {run.name}`."
             )
         decided = await self._journal.decide_permission(request.request_id, verdict)  # only the first answer goes on
         try:
-            await self._terminal.press(window, Key.YES if allow else Key.ESCAPE)
+            await self._press(*found)
         except TerminalError:
             await self._journal.reopen_permission(request.request_id)  # nothing was pressed: it can be answered again
             raise
-        if not allow:
+        if verdict.decision is Decision.DENY:
             await self._explain_denial(run, request, verdict.reason)
         return decided
 
     async def dismiss(self, run: Run, request: PermissionRequest) -> None:
         """Denies it if its window still shows it; nothing otherwise."""
+        verdict = Verdict(Decision.DENY, "timeout", "Nobody answered in time.")
         try:
-            window = await self._window_showing(run, request)
-            if window is not None:
-                await self._terminal.press(window, Key.ESCAPE)
+            found = await self._key(run, request, verdict)
+            if found is not None:
+                await self._press(*found)
         except TerminalError:
             return
-        if window is not None:
-            await self._explain_denial(run, request, "Nobody answered in time.")
+        if found is not None:
+            await self._explain_denial(run, request, verdict.reason)
 
-    async def _window_showing(self, run: Run, request: PermissionRequest) -> WindowRef | None:
+    async def _press(self, window: WindowRef, key: str | Key) -> None:
+        if isinstance(key, Key):
+            await self._terminal.press(window, key)
+        else:
+            await self._terminal.type_text(window, key)
+
+    async def _key(self, run: Run, request: PermissionRequest, verdict: Verdict) -> tuple[WindowRef, str | Key] | None:
         if run.window is None or run.state is RunState.ENDED:
             return None
         try:
             screen = await self._terminal.capture(run.window)
         except WindowGone:
             return None
-        seen = self._drivers[run.driver].read_screen(screen, self._clock.now(), run.run_id)
-        is_dialog = seen is not None and seen.signal in (Signal.BLOCKED, Signal.ASKED)
-        if (
-            is_dialog
-            and seen is not None
-            and seen.detail == request.dialog
-            and screen_shows(screen, request.tool_input)
-        ):
-            return run.window
-        return None
+        driver = self._drivers[run.driver]
+        seen = driver.read_screen(screen, self._clock.now(), run.run_id)
+        if seen is None or seen.signal not in (Signal.BLOCKED, Signal.ASKED) or seen.detail != request.dialog:
+            return None
+        key = driver.dialog_key(request, verdict, screen)
+        return None if key is None else (run.window, key)
 
     async def _explain_denial(self, run: Run, request: PermissionRequest, reason: str) -> None:
         """A dialog that is left by Escape ends the turn without a word, so the agent is told to go on."""

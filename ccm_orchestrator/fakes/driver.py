@@ -13,7 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from ccm_orchestrator.domain.agent import Dialog, Evidence, Signal, Source
-from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
+from ccm_orchestrator.domain.asking import screen_shows
+from ccm_orchestrator.domain.dialogue import Decision, PermissionRequest, Verdict
 from ccm_orchestrator.domain.events import BusEvent, EventKind, HookRecord
 from ccm_orchestrator.domain.result import Usage
 from ccm_orchestrator.domain.run import Run
@@ -108,6 +109,13 @@ class FakeDriver:
     def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
         answer: dict[str, object] = {"decision": verdict.decision.value, "reason": verdict.reason}
         return answer if verdict.updated_input is None else {**answer, "input": dict(verdict.updated_input)}
+
+    def dialog_key(self, request: PermissionRequest, verdict: Verdict, screen: str) -> str | Key | None:
+        if not screen_shows(screen, request.tool_input):
+            return None
+        if verdict.decision is Decision.DENY:
+            return Key.ESCAPE
+        return Key.YES if verdict.updated_input is None else None
 
     def read_permission(self, payload: Mapping[str, object]) -> AskedPermission:
         tool, given = payload.get("tool_name"), payload.get("tool_input", {})

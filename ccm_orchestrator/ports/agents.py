@@ -137,6 +137,12 @@ class AgentDriver(Protocol):
     def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
         """The body that answers a held permission hook."""
 
+    def dialog_key(self, request: PermissionRequest, verdict: Verdict, screen: str) -> str | Key | None:
+        """What to press, or to type, to give this answer in the dialog that the screen shows.
+
+        None when the screen does not show this very request, or no key gives the answer.
+        """
+
     def read_permission(self, payload: Mapping[str, object]) -> AskedPermission:
         """What a permission hook's body asks. Raises: ValueError when it is not one."""
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ccm_orchestrator.adapters.claude.argv import launch_of
+from ccm_orchestrator.adapters.claude.dialog_keys import dialog_key
 from ccm_orchestrator.adapters.claude.environment import agent_environment
 from ccm_orchestrator.adapters.claude.flags import allowed_flags, flags_for_tools
 from ccm_orchestrator.adapters.claude.hooks import read_hook
@@ -93,6 +94,9 @@ class ClaudeDriver:
 
     def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
         return permission_answer(request, verdict)
+
+    def dialog_key(self, request: PermissionRequest, verdict: Verdict, screen: str) -> str | Key | None:
+        return dialog_key(request, verdict, screen)
 
     def read_permission(self, payload: Mapping[str, object]) -> AskedPermission:
         return read_permission(payload)

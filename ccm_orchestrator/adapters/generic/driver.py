@@ -127,6 +127,9 @@ class GenericDriver:
     def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
         raise DriverError(f"Agents of the driver `{self.name}` ask nothing that could be answered from here.")
 
+    def dialog_key(self, request: PermissionRequest, verdict: Verdict, screen: str) -> str | Key | None:
+        return None
+
     def read_permission(self, payload: Mapping[str, object]) -> AskedPermission:
         raise ValueError(f"Agents of the driver `{self.name}` have no permission hook.")
 
