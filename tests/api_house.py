@@ -150,10 +150,10 @@ class House:
         window = await self.terminal.open_window(run_id, argv)
         self.launchpad.start(run_id)
         values: dict[str, Any] = {"state": RunState.RUNNING, "mode": Mode.INTERACTIVE, "profile": "executor"}
+        values |= {"task_id": task.task_id}
         values |= {"cwd": Path("/srv/blog"), "window": window, "session_id": "5bb48bdc", "resumed": False} | changes
         run = Run(
             run_id=run_id,
-            task_id=task.task_id,
             fence=task.fence,
             attempt=1,
             term=0,

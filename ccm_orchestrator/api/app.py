@@ -28,7 +28,9 @@ from ccm_orchestrator.api.cors import Cors
 from ccm_orchestrator.api.guards import Guard, GuardedRoute, GuardedSocket
 from ccm_orchestrator.api.limits import BodyLimit, SecurityHeaders
 from ccm_orchestrator.api.live import routes as live
+from ccm_orchestrator.api.live import watching
 from ccm_orchestrator.api.live.feed import Feed
+from ccm_orchestrator.api.live.screens import Screens
 from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.security.local import LocalOnly
 
@@ -42,6 +44,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     approvals.router,
     stream.router,
     live.router,
+    watching.router,
     history.router,
     systems.router,
     audit.router,
@@ -56,6 +59,7 @@ def create_app(services: ApiServices) -> FastAPI:
     app = bare_app()
     app.state.services = services
     app.state.feed = Feed(services.bus)
+    app.state.screens = Screens(services.terminal)
     app.state.hang_up = _nobody  # its server says how
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=services.options.max_body_bytes)

@@ -62,7 +62,7 @@ class GuardedRoute(APIRoute):
         handle, scope, changes = super().get_route_handler(), self.scope_needed, self.changes_something
 
         async def guarded(request: Request) -> Response:
-            request.state.caller = NOBODY
+            request.state.caller, request.state.scope_needed = NOBODY, scope
             try:
                 request.state.caller = await admit(self.guard, scope, request)
             except Forbidden as error:

@@ -216,9 +216,8 @@ def _queued_behind(begun: Begun) -> str:
 
 
 def _stream(services: ApiServices, turn: Turn, after: int, opening: str) -> StreamingResponse:
-    response = EventStream(_frames(services, turn, after, opening), services.options.stall_s)
-    response.headers["Content-Location"] = f"/sessions/{turn.session_id}/output?turn={turn.number}"
-    return response
+    headers = {"Content-Location": f"/sessions/{turn.session_id}/output?turn={turn.number}"}
+    return EventStream(_frames(services, turn, after, opening), headers)
 
 
 async def _frames(services: ApiServices, turn: Turn, after: int, opening: str) -> AsyncGenerator[str | bytes, None]:

@@ -63,7 +63,7 @@ async def stream_events(
         run_id = (await visible_agent(services, caller, run_id)).run.run_id
     chosen = Chosen(EventSight(services, caller), task_id, run_id)
     frames = _frames(services, request.app.state.feed, chosen, await start(services.events, wanted))
-    return EventStream(frames, services.options.stall_s)
+    return EventStream(frames)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ccm_orchestrator.domain.agent import AgentState, AgentView
-from ccm_orchestrator.domain.run import Mode, Run, RunState, WindowRef
+from ccm_orchestrator.domain.run import Mode, Run
 from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.engine.windows import window_of
 from ccm_orchestrator.errors import WrongStatus
 from ccm_orchestrator.ports.terminal import Key, Terminal
 
@@ -22,7 +23,7 @@ class Hands:
         Raises: RunNotFound, WrongStatus (it does not work, or in print mode), WindowGone, TerminalUnavailable.
         """
         status = await self._control.agent(ref)
-        run, window = status.run, _window_of(status.run)
+        run, window = status.run, window_of(status.run)
         if run.mode is Mode.PRINT:
             raise WrongStatus(f"{run.name} runs in print mode and cannot be interrupted: stop it.", run_id=run.run_id)
         if not _at_work(status.view):
@@ -37,7 +38,7 @@ class Hands:
         Raises: RunNotFound, WrongStatus (no window), WindowGone, TerminalUnavailable.
         """
         run = (await self._control.agent(ref)).run
-        window = _window_of(run)
+        window = window_of(run)
         if text:
             await self._terminal.type_text(window, text)
         for key in keys:
@@ -47,10 +48,3 @@ class Hands:
 
 def _at_work(view: AgentView) -> bool:
     return view.state is AgentState.WORKING or view.dialog is not None
-
-
-def _window_of(run: Run) -> WindowRef:
-    if run.state is RunState.ENDED or run.window is None:
-        why = f"has ended: {run.ending}" if run.state is RunState.ENDED else "has no window yet."
-        raise WrongStatus(f"{run.name} {why}", run_id=run.run_id)
-    return run.window

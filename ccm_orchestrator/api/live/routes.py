@@ -25,6 +25,8 @@ class SocketQuery(Input):
     """Only these; None: what the route is for."""
     batch: bool = False
     """Messages are JSON arrays of frames: for listeners with much to read."""
+    screen: bool = False
+    """Also what the agent's window shows, as it changes."""
 
 
 async def live_everything(websocket: WebSocket) -> None:
@@ -38,7 +40,8 @@ async def live_agent(websocket: WebSocket) -> None:
     """One agent, task or session: what it does goes out; messages, answers and interrupts come in."""
     query = _query(websocket)
     subject = await subject_of(services_of(websocket), caller_of(websocket), websocket.path_params["ref"])
-    await _serve(websocket, subject, query, Wish(frozenset(query.types) if query.types else None, query.batch))
+    wish = Wish(frozenset(query.types) if query.types else None, query.batch, query.screen)
+    await _serve(websocket, subject, query, wish)
 
 
 router = APIRouter()

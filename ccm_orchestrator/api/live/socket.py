@@ -16,17 +16,21 @@ from ccm_orchestrator.api.guards import caller_of
 from ccm_orchestrator.api.live.acting import answer_to
 from ccm_orchestrator.api.live.feed import Feed, Told
 from ccm_orchestrator.api.live.frames import FrameType, own_frame
+from ccm_orchestrator.api.live.screens import Screens
 from ccm_orchestrator.api.live.streaming import Stalled
 from ccm_orchestrator.api.live.subjects import Subject
 from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.domain.caller import Caller
+from ccm_orchestrator.domain.run import Run, RunState
 from ccm_orchestrator.engine.cancelling import cancel_all
-from ccm_orchestrator.errors import AccessRefused
+from ccm_orchestrator.errors import AccessRefused, RunNotFound
 
 log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "ccm.v1"
 BATCH_CHARACTERS = 64_000
+NEXT_AGENT_S = 1.0
+"""How often a task is asked for the agent that comes after the one whose window is gone."""
 RESTART = 1012
 REFUSED = 4401
 """The credential with which the client came is not good any more."""
@@ -40,6 +44,8 @@ class Wish:
     """None: all."""
     batched: bool = False
     """Messages are JSON arrays of frames."""
+    screen: bool = False
+    """Also what the agent's window shows, as it changes."""
 
 
 class LiveSocket:
@@ -73,6 +79,8 @@ class LiveSocket:
             asyncio.create_task(self._tell(feed, resync), name="live-out"),
             asyncio.create_task(self._listen(), name="live-in"),
         }
+        if self._wish.screen:
+            parts.add(asyncio.create_task(self._show(self._websocket.app.state.screens), name="live-screen"))
         try:
             done, _ = await asyncio.wait({*parts, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -154,6 +162,25 @@ class LiveSocket:
 
     def _who(self) -> dict[str, object]:
         return {**self._subject.names(), "scopes": sorted(self._caller.scopes)}
+
+    async def _show(self, screens: Screens) -> None:
+        """Of the newest agent; when its window is gone, of the one that comes after it."""
+        shown = ""
+        while True:
+            run = await self._agent()
+            if run is not None and run.window is not None and run.run_id != shown and run.state is not RunState.ENDED:
+                shown = run.run_id
+                async with contextlib.aclosing(screens.follow(run, styled=True)) as looks:
+                    async for seen in looks:
+                        names = {"agent": run.name, "run_id": run.run_id, "gone": seen.gone}
+                        await self._send(own_frame(FrameType.SCREEN, self._cursor, names, seen.text or ""))
+            await asyncio.sleep(NEXT_AGENT_S)
+
+    async def _agent(self) -> Run | None:
+        try:
+            return (await self._services.control.agent(await self._subject.agent())).run
+        except RunNotFound:
+            return None
 
     # In
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, TypeVar
 
 from fastapi.responses import StreamingResponse
+from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
+
+from ccm_orchestrator.api.guards import Guard, admit
+from ccm_orchestrator.api.services import services_of
+from ccm_orchestrator.errors import AccessRefused
 
 log = logging.getLogger(__name__)
 
@@ -22,30 +28,41 @@ class Stalled(Exception):
 
 
 class EventStream(StreamingResponse):
+    """Ends, too, when its client takes nothing, or when the client's credential is not good any more."""
+
     media_type = "text/event-stream"
 
-    def __init__(self, body: AsyncGenerator[str | bytes, None], stall_s: float) -> None:
-        """`stall_s`: a client that takes nothing for so long is dropped."""
-        super().__init__(body, media_type=self.media_type)
+    def __init__(self, body: AsyncGenerator[str | bytes, None], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(body, media_type=self.media_type, headers=headers)
         self._body = body
-        self._stall_s = stall_s
+        self._admitted_at = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = HTTPConnection(scope)
+        options = services_of(request).options
+
         async def patient(message: Message) -> None:
+            await self._still_admitted(request, options.heartbeat_s)
             try:
-                async with asyncio.timeout(self._stall_s):
+                async with asyncio.timeout(options.stall_s):
                     await send(message)
             except TimeoutError:
                 raise Stalled from None
 
         try:
             await super().__call__(scope, receive, patient)
-        except Stalled:
-            log.info("%s reads nothing any more and is dropped", scope["client"])
-            scope["app"].state.hang_up(scope["client"])
+        except (Stalled, AccessRefused) as error:
+            log.info("the stream to %s ends: %s", scope["client"], type(error).__name__)
+            request.app.state.hang_up(scope["client"])
             await asyncio.sleep(0)  # the server notices
         finally:
             await self._body.aclose()
+
+    async def _still_admitted(self, request: HTTPConnection, every_s: float) -> None:
+        """Raises: AccessRefused."""
+        if time.monotonic() - self._admitted_at >= every_s:
+            await admit(Guard.API_TOKEN, request.state.scope_needed, request)
+            self._admitted_at = time.monotonic()
 
 
 async def beating(
