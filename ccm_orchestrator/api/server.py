@@ -116,10 +116,6 @@ class _Door:
         await self._serving
         self._serving = None
 
-    @property
-    def connections(self) -> int:
-        return len(self._server.server_state.connections) if self._server else 0
-
     def hang_up(self, peer: tuple[str, int]) -> None:
         for connection in self._server.server_state.connections if self._server else ():
             transport: asyncio.Transport | None = getattr(connection, "transport", None)
