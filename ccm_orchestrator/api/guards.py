@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from enum import StrEnum
-from functools import partial
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from fastapi import Depends, Request, Response, WebSocket
@@ -14,7 +13,6 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketState
 
 from ccm_orchestrator.api.auditing import HARMLESS, record_refusal, recorded
-from ccm_orchestrator.api.live.streaming import EventStream
 from ccm_orchestrator.api.problems import problem_response
 from ccm_orchestrator.api.services import ApiServices, services_of
 from ccm_orchestrator.domain.caller import NOBODY, Caller, CallerKind, Scope
@@ -72,12 +70,8 @@ class GuardedRoute(APIRoute):
                     await record_refusal(caller_of(request), self.path, request, error)
                 raise
             if changes:
-                response = await recorded(caller_of(request), self.path, request, handle)
-            else:
-                response = await handle(request)
-            if isinstance(response, EventStream) and self.guard is Guard.API_TOKEN:
-                response.ends_with(partial(_still_known, request, scope), services_of(request).options.heartbeat_s)
-            return response
+                return await recorded(caller_of(request), self.path, request, handle)
+            return await handle(request)
 
         return guarded
 
@@ -158,14 +152,6 @@ async def admit(guard: Guard, scope: Scope, request: HTTPConnection) -> Caller:
             if not caller.may(scope):
                 raise Forbidden(f"This needs the scope `{scope}`, which the credential {caller.name} does not have.")
             return caller
-
-
-async def _still_known(connection: HTTPConnection, scope: Scope) -> None:
-    """Whether a credential that was good still is. Raises: AccessRefused."""
-    token, remote = presented_token(connection.scope), came_by_remote_door(connection.scope)
-    caller = await services_of(connection).identity.caller(token, caller_of(connection).source, from_here=not remote)
-    if not caller.may(scope):
-        raise Forbidden()
 
 
 async def _known(services: ApiServices, token: str | None, source: str, remote: bool) -> Caller:

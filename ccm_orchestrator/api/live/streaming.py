@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi.responses import StreamingResponse
@@ -44,23 +43,6 @@ class EventStream(StreamingResponse):
 
         async def patient(message: Message) -> None:
             await self._still_admitted(request, options.heartbeat_s)
-        self._stall_s = stall_s
-        self._admitted: Callable[[], Awaitable[None]] | None = None
-        self._every_s = 0.0
-
-    def ends_with(self, admitted: Callable[[], Awaitable[None]], every_s: float) -> None:
-        """The stream ends when the credential with which it was asked for does: `admitted` raises AccessRefused."""
-        self._admitted, self._every_s = admitted, every_s
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        clock = asyncio.get_running_loop().time
-        looked_at_s = clock()
-
-        async def patient(message: Message) -> None:
-            nonlocal looked_at_s
-            if self._admitted is not None and clock() - looked_at_s >= self._every_s:
-                looked_at_s = clock()
-                await self._admitted()
             try:
                 async with asyncio.timeout(options.stall_s):
                     await send(message)
@@ -72,12 +54,6 @@ class EventStream(StreamingResponse):
         except (Stalled, AccessRefused) as error:
             log.info("the stream to %s ends: %s", scope["client"], type(error).__name__)
             request.app.state.hang_up(scope["client"])
-        except AccessRefused as refused:
-            log.info("a stream of %s ends: %s", scope["client"], refused.message)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except Stalled:
-            log.info("%s reads nothing any more and is dropped", scope["client"])
-            scope["app"].state.hang_up(scope["client"])
             await asyncio.sleep(0)  # the server notices
         finally:
             await self._body.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -45,6 +46,7 @@ async def test_a_stream_of_events_ends_when_its_key_does(
         while beats < 3:
             beats += (await anext(lines)).startswith(":")
         await end(house, key)
-        async for _ in lines:
-            pass
+        with contextlib.suppress(httpx.RemoteProtocolError):  # it may be cut off
+            async for _ in lines:
+                pass
         assert (await client.get("/api/tasks")).status_code == 401
