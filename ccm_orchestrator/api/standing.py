@@ -11,6 +11,7 @@ from ccm_orchestrator.api.standing_schemas import ChatInput, ChatOutput, Standin
 from ccm_orchestrator.domain.caller import Caller, Scope
 from ccm_orchestrator.domain.standing_agent import StandingAgent
 from ccm_orchestrator.engine.standing_agents import NewStandingAgent
+from ccm_orchestrator.errors import Forbidden
 
 router = APIRouter(prefix="/api", tags=["standing agents"], route_class=TokenRoute)
 
@@ -61,6 +62,9 @@ async def chat(
 
 
 async def _made(services: ApiServices, caller: Caller, body: ChatInput) -> StandingAgent:
+    """Raises: Forbidden, when the caller may talk to agents and not begin any; what `create` raises."""
+    if not caller.may(Scope.SUBMIT):
+        raise Forbidden(f"There is no agent {body.agent!r}, and making it needs the scope `{Scope.SUBMIT}`.")
     profile = body.agent if body.agent in services.profiles else None
     return await services.standing.create(NewStandingAgent(body.agent, body.project, profile, caller.owner, body.model))
 

@@ -150,6 +150,32 @@ async def test_every_route_that_names_a_task_an_agent_or_a_request_is_tried_on_a
     hook.cancel()
 
 
+async def test_another_users_standing_agent_does_not_exist(anna: httpx.AsyncClient, bela: httpx.AsyncClient) -> None:
+    body = {"name": "gardener", "project": "blog", "isolated": False}
+    hers = (await anna.post("/api/agents", json=body)).json()
+    for ref in (hers["agent"], hers["agent_id"]):
+        for method, path, sent in [
+            ("GET", f"/api/agents/{ref}", None),
+            ("POST", f"/api/agents/{ref}/start", None),
+            ("POST", f"/api/agents/{ref}/stop", None),
+            ("DELETE", f"/api/agents/{ref}", None),
+            ("GET", f"/api/agents/{ref}/messages", None),
+            ("POST", f"/api/agents/{ref}/messages", {"text": "x"}),
+        ]:
+            assert (await bela.request(method, path, json=sent)).status_code == 404, (method, path)
+    assert (await bela.get("/api/agents")).json() == []
+    his = await bela.post("/api/agents", json=body)
+    assert his.status_code == 201 and his.json()["agent_id"] != hers["agent_id"]
+    assert (await anna.get("/api/agents/gardener")).json()["agent_id"] == hers["agent_id"]
+
+
+async def test_who_may_talk_to_agents_only_makes_none(house: House) -> None:
+    _, secret = await KeyRing(house.keys, house.clock).create(MAKER, "x", frozenset({Scope.CONTROL}), "anna", None)
+    async with house.client(secret.reveal()) as client:
+        refused = await client.post("/api/chat", json={"agent": "gardener", "message": "x", "project": "blog"})
+    assert refused.status_code == 403 and "scope `submit`" in refused.json()["detail"]
+
+
 async def test_a_strangers_key_of_repetition_is_not_ours(
     house: House, anna: httpx.AsyncClient, bela: httpx.AsyncClient, api: httpx.AsyncClient
 ) -> None:
