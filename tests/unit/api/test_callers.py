@@ -157,5 +157,21 @@ async def test_without_users_in_the_settings_no_user_is_known(house: House) -> N
         assert (await anna.get("/api/tasks")).status_code == 401
 
 
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/metrics", "/debug", "/", "/api", "/ws/"])
+async def test_attack_9_nothing_is_shown_that_was_not_declared(house: House, path: str) -> None:
+    for token in (None, "x"):
+        async with house.client(token) as stranger:
+            assert (await stranger.get(path)).status_code == 404
+
+
+async def test_attack_11_every_answer_tells_browsers_to_keep_and_run_nothing(house: House) -> None:
+    async with house.client("x") as stranger, house.client() as local:
+        for answer in (await stranger.get("/api/tasks"), await local.get("/api/tasks"), await local.get("/nowhere")):
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+
+
 def test_the_projects_keys_are_three_of_three() -> None:
     assert set(read_keys(jwk_set())) == {"ec", "rsa", "ed"}
