@@ -6,12 +6,13 @@ import platform
 import sqlite3
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.settings import Settings, config_path, load_settings
 from ccm_orchestrator.settings.sources import unknown_variables
-from ccm_orchestrator.setup import agent_checks, program_checks, state_checks, supabase_checks
+from ccm_orchestrator.setup import agent_checks, door_checks, program_checks, state_checks, supabase_checks
 from ccm_orchestrator.setup.check import Check, Verdict
 
 __all__ = ["Check", "Verdict", "examine"]
@@ -31,6 +32,8 @@ async def examine(config: Path | None, environment: Mapping[str, str]) -> list[C
         state_checks.free_space(settings.state_directory),
         *state_checks.database(settings.database),
         await state_checks.port(settings),
+        *door_checks.second_door(settings, datetime.now(UTC)),
+        *await door_checks.users(settings, environment),
         *await supabase_checks.supabase(settings, environment),
         program_checks.platform_support(platform.system()),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ccm_orchestrator.domain.caller import Scope
 from ccm_orchestrator.errors import InvalidSettings
-from ccm_orchestrator.security.jwks import PublishedKeys, fetcher
+from ccm_orchestrator.security.jwks import Fetch, PublishedKeys, fetcher
 from ccm_orchestrator.security.secrets import Secret, find_secret
 from ccm_orchestrator.security.user_tokens import Keys, SharedSecret, UserTokens
 from ccm_orchestrator.settings import Settings
@@ -20,22 +20,33 @@ SHORTEST_SHARED_SECRET = 32
 def build_users(settings: Settings, environment: Mapping[str, str], uptime_s: Callable[[], float]) -> UserTokens:
     """Nothing is asked yet. Raises: InvalidSettings."""
     users = settings.users
-    issuer = users.issuer or (f"{settings.supabase.url}/auth/v1" if settings.supabase.url else None)
-    if issuer is None:
+    keys = _keys(settings, environment, uptime_s)
+    grants = {user: frozenset(map(Scope, scopes)) for user, scopes in users.grants.items()}
+    return UserTokens(issuer_of(settings), users.audience, keys, frozenset(map(Scope, users.scopes)), grants)
+
+
+def issuer_of(settings: Settings) -> str:
+    """Raises: InvalidSettings."""
+    if settings.users.issuer is not None:
+        return settings.users.issuer
+    if settings.supabase.url is None:
         raise InvalidSettings(
             "`users.scopes` or `users.grants` lets users call, but nothing says whose tokens to believe: set "
             "`supabase.url` or `users.issuer`."
         )
-    keys = _keys(settings, environment, issuer, uptime_s)
-    grants = {user: frozenset(map(Scope, scopes)) for user, scopes in users.grants.items()}
-    return UserTokens(issuer, users.audience, keys, frozenset(map(Scope, users.scopes)), grants)
+    return f"{settings.supabase.url}/auth/v1"
 
 
-def _keys(settings: Settings, environment: Mapping[str, str], issuer: str, uptime_s: Callable[[], float]) -> Keys:
+def fetch_from(settings: Settings) -> tuple[str, Fetch]:
+    """Where the project publishes its keys, and what asks there. Raises: InvalidSettings."""
+    url = settings.users.jwks_url or f"{issuer_of(settings)}/.well-known/jwks.json"
+    return url, fetcher(url, trust_environment=not is_loopback_url(url))
+
+
+def _keys(settings: Settings, environment: Mapping[str, str], uptime_s: Callable[[], float]) -> Keys:
     if settings.users.verify_by == "shared_secret":
         return SharedSecret(_shared_secret(settings, environment))
-    url = settings.users.jwks_url or f"{issuer}/.well-known/jwks.json"
-    return PublishedKeys(fetcher(url, trust_environment=not is_loopback_url(url)), uptime_s)
+    return PublishedKeys(fetch_from(settings)[1], uptime_s)
 
 
 def _shared_secret(settings: Settings, environment: Mapping[str, str]) -> Secret:
