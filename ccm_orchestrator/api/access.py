@@ -75,6 +75,11 @@ class EventSight:
         self._seen: dict[str, bool] = {}
         """By task id: the owner of a task never changes."""
 
+    @property
+    def unlimited(self) -> bool:
+        """All events are seen."""
+        return self._caller.owner is None
+
     async def sees(self, stored: StoredEvent) -> bool:
         """An event that belongs to no task tells of the machine."""
         task_id = stored.event.task_id
