@@ -73,7 +73,7 @@ class Subscriber:
         self._more = asyncio.Event()
         self.latencies_s: list[float] = []
 
-    async def has(self, count: int) -> None:
+    async def has(self, count: float) -> None:
         while self.count < count:
             self._more.clear()
             await self._more.wait()

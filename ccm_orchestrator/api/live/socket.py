@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,11 +115,11 @@ class LiveSocket:
         follow = feed.follow(self._cursor, idle_s, self._subject.task_id, self._subject.run_id)
         async with contextlib.aclosing(follow) as batches:
             async for batch in batches:
-                await self._tell_all([told for told in batch if await self._subject.includes(told.stored)])
+                await self._tell_all(await self._subject.of(batch))
                 self._cursor = max(self._cursor, batch[-1].seq) if batch else self._cursor
                 await self._beat(idle_s)
 
-    async def _tell_all(self, batch: list[Told]) -> None:
+    async def _tell_all(self, batch: Sequence[Told]) -> None:
         spelled = [(told.seq, text) for told in batch if (text := self._spelled(told)) is not None]
         if self._wish.batched and spelled:
             await self._send_many(spelled)
@@ -130,12 +130,13 @@ class LiveSocket:
 
     async def _send_many(self, spelled: list[tuple[int, str]]) -> None:
         """As few messages as possible, none of them too large."""
-        waiting: list[str] = []
+        waiting, size = list[str](), 0
         for seq, text in spelled:
             waiting.append(text)
-            if sum(map(len, waiting)) >= BATCH_CHARACTERS or seq == spelled[-1][0]:
+            size += len(text)
+            if size >= BATCH_CHARACTERS or seq == spelled[-1][0]:
                 await self._send(f"[{','.join(waiting)}]")
-                self._cursor, waiting = seq, []
+                self._cursor, waiting, size = seq, [], 0
 
     def _spelled(self, told: Told) -> str | None:
         """None: of a type that the client does not want."""

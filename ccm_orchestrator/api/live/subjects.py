@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ccm_orchestrator.api.access import EventSight, visible_agent, visible_task
+from ccm_orchestrator.api.live.feed import Told
 from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller
@@ -18,7 +20,7 @@ from ccm_orchestrator.ports.journal import RunQuery
 class Subject(Protocol):
     @property
     def run_id(self) -> str | None:
-        """Spares the log's reader others' events; None: only `includes` knows."""
+        """Spares the log's reader others' events; None: only `of` knows."""
 
     @property
     def task_id(self) -> str | None: ...
@@ -26,7 +28,8 @@ class Subject(Protocol):
     def names(self) -> dict[str, str]:
         """What the listener is told it follows."""
 
-    async def includes(self, stored: StoredEvent) -> bool: ...
+    async def of(self, batch: Sequence[Told]) -> Sequence[Told]:
+        """Those that the listener is told."""
 
     async def agent(self) -> str:
         """The run to which messages go. Raises: RunNotFound."""
@@ -41,8 +44,8 @@ class OneRun:
     def names(self) -> dict[str, str]:
         return {"agent": self.name, "run_id": self.run_id}
 
-    async def includes(self, stored: StoredEvent) -> bool:
-        return stored.event.run_id == self.run_id
+    async def of(self, batch: Sequence[Told]) -> Sequence[Told]:
+        return [told for told in batch if told.stored.event.run_id == self.run_id]
 
     async def agent(self) -> str:
         return self.run_id
@@ -58,8 +61,8 @@ class OneTask:
     def names(self) -> dict[str, str]:
         return {"task_id": self.task_id}
 
-    async def includes(self, stored: StoredEvent) -> bool:
-        return stored.event.task_id == self.task_id
+    async def of(self, batch: Sequence[Told]) -> Sequence[Told]:
+        return [told for told in batch if told.stored.event.task_id == self.task_id]
 
     async def agent(self) -> str:
         return self.task_id
@@ -79,7 +82,10 @@ class OneSession:
     def names(self) -> dict[str, str]:
         return {"session_id": self.session_id}
 
-    async def includes(self, stored: StoredEvent) -> bool:
+    async def of(self, batch: Sequence[Told]) -> Sequence[Told]:
+        return [told for told in batch if await self._includes(told.stored)]
+
+    async def _includes(self, stored: StoredEvent) -> bool:
         run_id = stored.event.run_id
         if run_id is None:
             return False
@@ -109,8 +115,10 @@ class Everything:
     def names(self) -> dict[str, str]:
         return {}
 
-    async def includes(self, stored: StoredEvent) -> bool:
-        return await self.sight.sees(stored)
+    async def of(self, batch: Sequence[Told]) -> Sequence[Told]:
+        if self.sight.unlimited:
+            return batch
+        return [told for told in batch if await self.sight.sees(told.stored)]
 
     async def agent(self) -> str:
         raise RunNotFound("This socket follows all tasks; connect to `/ws/AGENT` to write to one.")
