@@ -20,9 +20,11 @@ from ccm_orchestrator.cli.commands import (
     dev,
     doctor,
     logs,
+    messages,
     permissions,
     projects,
     services,
+    standing,
     stop_all,
     systems,
     tasks,
@@ -86,6 +88,8 @@ add_task.add_to(task_group)
 tasks.add_to(task_group)
 wait.add_to(task_group)
 agents.add_to(agent_group)
+messages.add_to(agent_group)
+standing.add_to(agent_group)
 permissions.add_to(agent_group)
 approval_rules.add_to(rule_group)
 approval_group.add_typer(rule_group, name="rule")

@@ -19,7 +19,7 @@ class Exit(IntEnum):
     TASK_FAILED = 4
     """`task wait`: a task failed."""
     TIMEOUT = 5
-    """`task wait`: the time given with `--timeout` ran out."""
+    """`task wait`, `agent send --wait`: the time given with `--timeout` ran out."""
     TASK_CANCELLED = 6
     """`task wait`: a task was cancelled."""
     TASK_HELD = 7

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from ccm_orchestrator.domain.agent import AgentState, Evidence, Signal
 from ccm_orchestrator.domain.dialogue import RUN_ENDED, Message, MessageStatus
 from ccm_orchestrator.domain.events import EventKind
-from ccm_orchestrator.domain.run import Mode
+from ccm_orchestrator.domain.run import Mode, WindowRef
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.sweep import UNSETTLED
 from ccm_orchestrator.errors import TerminalError
@@ -26,14 +26,20 @@ SETTLE_S = 0.12
 """Between the text and its Enter: an Enter that comes sooner is taken for part of a paste."""
 CONFIRM_S = 10.0
 """An idle agent brings a submitted prompt back within milliseconds; after this it is called undelivered."""
+TYPED_S = 3.0
+"""Longest time that an agent on a busy machine may take to show what was typed."""
+ENTER_AGAIN_S = 2.0
+"""An Enter that came too soon for a busy agent made a new line; after this it is pressed again."""
 UNCONFIRMED = "It was typed, and the run ended before the agent confirmed it."
 ANSWER_S = 10.0
 """A queued message begins its turn within milliseconds of the end of the one before; after this it never will."""
 _UNTYPABLE = re.compile(
     r"[\s\x00-\x1f\x7f-\x9f\u00ad\u061c\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2400-\u2421\ufe00-\ufe0f"
     r"\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]+|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\U[0-9a-f]{8}"
+    r'|</?pasted_content id="[0-9a-f]*">'
 )
-"""White space, control and invisible characters, and what stands for them where they cannot be typed."""
+"""White space, control and invisible characters, what stands for them where they cannot be typed, and the marks that
+an agent puts around what comes too fast to have been typed, which may begin in the middle of a text."""
 _TYPABLE = frozenset({AgentState.WORKING, AgentState.COMPLETE, AgentState.WAITING})
 
 
@@ -44,6 +50,7 @@ class Messenger:
         self._live = live
         self._turn_ended_at: datetime | None = None
         self._turn_text = ""
+        self._entered_at = live.parts.clock.now()
 
     async def deliver(self) -> bool:
         """True while a message is on its way: a run does not end over an undelivered or unanswered message."""
@@ -98,10 +105,34 @@ class Messenger:
                     await asyncio.sleep(SETTLE_S)  # a draft that is being stashed would be glued to the text
                 else:
                     await live.parts.terminal.type_text(window, key)
+                    await self._until_typed(window, text)
         except TerminalError as error:
             log.warning("agent %s cannot be typed to: %s", live.run.name, error.message)
             return False
+        self._entered_at = live.parts.clock.now()
         return True
+
+    async def _until_typed(self, window: WindowRef, text: str) -> None:
+        live, deadline_s = self._live, self._live.parts.clock.uptime_s() + TYPED_S
+        while live.parts.clock.uptime_s() < deadline_s:
+            screen = await live.parts.terminal.capture(window, styled=True)
+            if live.driver.awaits_enter(text, screen) is not False:
+                return
+            await asyncio.sleep(SETTLE_S)
+
+    async def _enter_again(self, message: Message) -> None:
+        """What was typed for this message still stands at the prompt: its Enter was lost."""
+        live, now, window = self._live, self._live.parts.clock.now(), self._live.run.window
+        if window is None or now - self._entered_at < timedelta(seconds=ENTER_AGAIN_S) or not await self._typable():
+            return
+        try:
+            screen = await live.parts.terminal.capture(window, styled=True)
+            if live.driver.awaits_enter(message.text, screen):
+                live.check_term()
+                await live.parts.terminal.press(window, Key.ENTER)
+        except TerminalError as error:
+            log.warning("agent %s cannot be typed to: %s", live.run.name, error.message)
+        self._entered_at = now
 
     async def _typable(self) -> bool:
         """No dialog by our own books, by the agent's registry, nor on the screen, right now."""
@@ -137,6 +168,7 @@ class Messenger:
             return True
         if self._live.tracker.view.state in UNSETTLED:  # the prompt of an agent that is only starting
             return True
+        await self._enter_again(message)
         if self._live.parts.clock.now() - message.updated_at < timedelta(seconds=CONFIRM_S):
             return True
         if self._live.tracker.view.state is not AgentState.WORKING:

@@ -106,6 +106,11 @@ class FakeDriver:
     def message_keys(self, text: str, screen: str) -> Sequence[str | Key]:
         return [text, Key.ENTER]
 
+    def awaits_enter(self, text: str, screen: str) -> bool | None:
+        """A screen whose last line is `typed TEXT` shows that text at the prompt."""
+        shown = screen.rstrip().rpartition("\n")[2]
+        return shown.removeprefix("typed ") == text if shown.startswith("typed ") else None
+
     def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
         answer: dict[str, object] = {"decision": verdict.decision.value, "reason": verdict.reason}
         return answer if verdict.updated_input is None else {**answer, "input": dict(verdict.updated_input)}

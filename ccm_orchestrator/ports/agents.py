@@ -134,6 +134,10 @@ class AgentDriver(Protocol):
     def message_keys(self, text: str, screen: str) -> Sequence[str | Key]:
         """What to type (text) and press (keys) to submit a message at the prompt that `screen` (styled) shows."""
 
+    def awaits_enter(self, text: str, screen: str) -> bool | None:
+        """Whether this message stands at the prompt to its end, typed and not submitted; `screen` as for
+        `message_keys`. None: this screen does not tell."""
+
     def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
         """The body that answers a held permission hook."""
 

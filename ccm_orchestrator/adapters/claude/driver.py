@@ -12,7 +12,7 @@ from ccm_orchestrator.adapters.claude.dialog_keys import dialog_key
 from ccm_orchestrator.adapters.claude.environment import agent_environment
 from ccm_orchestrator.adapters.claude.flags import allowed_flags, flags_for_tools
 from ccm_orchestrator.adapters.claude.hooks import read_hook
-from ccm_orchestrator.adapters.claude.messages import message_keys
+from ccm_orchestrator.adapters.claude.messages import awaits_enter, message_keys
 from ccm_orchestrator.adapters.claude.observation import observe
 from ccm_orchestrator.adapters.claude.paths import config_paths, launched_paths
 from ccm_orchestrator.adapters.claude.permissions import permission_answer, read_permission
@@ -91,6 +91,9 @@ class ClaudeDriver:
 
     def message_keys(self, text: str, screen: str) -> Sequence[str | Key]:
         return message_keys(text, screen)
+
+    def awaits_enter(self, text: str, screen: str) -> bool | None:
+        return awaits_enter(text, screen)
 
     def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
         return permission_answer(request, verdict)

@@ -12,6 +12,9 @@ from ccm_orchestrator.ports.terminal import Key
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 _ENDS_OPEN = re.compile(r"(?:\\|(?:\A|\s)@\S*)\Z")
 """An Enter after a backslash makes a new line, one after the name of a file takes a completion."""
+_PASTED = re.compile(r"\[Pastedtext#\d+(?:\+\d+lines)?\]")
+_TAIL = 40
+"""Characters at the end of a text that tell it from another."""
 _MODE_KEYS = ("!", "?", "#", "&")
 
 
@@ -29,6 +32,19 @@ def typed_text(text: str) -> str:
     if told.startswith(_MODE_KEYS):
         told = f" {told}"
     return f"{told} " if _ENDS_OPEN.search(told) else told
+
+
+def awaits_enter(text: str, screen: str) -> bool | None:
+    """Whether the end of what was typed for this text is the end of what stands in the prompt box. Text that came too
+    fast to have been typed is shown there as `[Pasted text #1 +3 lines]`."""
+    layout = read_layout(screen)
+    if layout.box is None:
+        return None
+    top, bottom = layout.box
+    shown = _PASTED.split("".join("".join(layout.lines[top + 1 : bottom]).partition("❯")[2].split()))
+    if not has_draft(screen):
+        return False
+    return "".join(typed_text(text).split()).endswith(shown[-1][-_TAIL:])
 
 
 def has_draft(screen: str) -> bool:

@@ -124,6 +124,9 @@ class GenericDriver:
         """On one line: what a newline does in an unknown program is unknown."""
         return [" ".join(text.split()), Key.ENTER]
 
+    def awaits_enter(self, text: str, screen: str) -> bool | None:
+        return None
+
     def permission_answer(self, request: PermissionRequest, verdict: Verdict) -> Mapping[str, object]:
         raise DriverError(f"Agents of the driver `{self.name}` ask nothing that could be answered from here.")
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ccm_orchestrator.cli.commands.standing import run_of
 from ccm_orchestrator.cli.connection import connect
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.tasks import short_id
@@ -30,7 +31,7 @@ async def attach(
 ) -> None:
     """Look over an agent's shoulder, and type to it if you like. Detach with Ctrl-b d: the agent goes on."""
     async with connect(session.settings) as connection:
-        found = await connection.agent(agent) if agent else newest(await connection.get("/api/agents"))
+        found = run_of(await connection.agent(agent) if agent else newest(await connection.get("/api/agents")))
     argv: list[str] = found["attach"]
     if print_only or session.as_json:
         session.show({"agent": found["agent"], "attach": argv}, lambda: typer.echo(shlex.join(argv)))

@@ -275,3 +275,25 @@ def test_what_a_command_changes_without_the_daemon_is_recorded_too(ccm: CommandL
     assert (removed["caller"], removed["kind"]) == ("local", "local")
     assert "/api/projects/audited" in ccm("audit", "list", "--target", "audited").out
     assert ccm("audit", "list", "--caller", "nobody-of-that-name", "-q").out == ""
+
+
+def test_a_standing_agent_is_made_written_to_stopped_and_deleted(ccm: CommandLine) -> None:
+    made = ccm("agent", "create", "writer", "--idle", "30", "--shared", "--json").json
+    assert (made["agent"], made["status"], made["project"], made["idle_s"]) == ("writer", "hibernating", "sample", 30)
+    assert "writer" in ccm("agent", "list", "--standing").out
+    assert ccm("agent", "create", "writer").code == Exit.BAD_INPUT
+    assert "small letters" in ccm("agent", "create", "Writer").err
+    sent = ccm("agent", "send", "writer", "Good morning", "--json")
+    assert sent.json["status"] == "queued" and "No daemon runs" in sent.err
+    assert "Good morning" in ccm("agent", "messages", "writer").out
+    assert ccm("agent", "list", "--standing", "--json").json[0]["status"] == "starting"
+    waited = ccm("agent", "send", "writer", "Anybody?", "--wait")
+    assert waited.code == Exit.UNREACHABLE and "nobody would answer" in waited.err
+    assert "no process" in ccm("agent", "screen", "writer").err
+    assert "stopped" in ccm("agent", "stop", "writer").out
+    assert ccm("agent", "messages", "writer", "--json").json[0]["status"] == "undelivered"
+    assert "start it first" in ccm("agent", "send", "writer", "Still there?").err
+    assert "hibernating" in ccm("agent", "start", "writer").out
+    assert "terminated" in ccm("agent", "delete", "writer").out
+    assert ccm("agent", "list", "--standing", "-q").out.strip() == ""
+    assert ccm("agent", "delete", "writer").code == Exit.BAD_INPUT

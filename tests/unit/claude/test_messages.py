@@ -2,7 +2,7 @@
 
 import pytest
 
-from ccm_orchestrator.adapters.claude.messages import has_draft, message_keys, typed_text
+from ccm_orchestrator.adapters.claude.messages import awaits_enter, has_draft, message_keys, typed_text
 from ccm_orchestrator.ports.terminal import Key
 
 RULE = "\x1b[38;5;244m" + "─" * 60
@@ -53,3 +53,31 @@ def test_a_placeholder_is_no_draft(screen: str) -> None:
 )
 def test_a_message_is_typed_so_that_it_arrives_as_text(text: str, typed: str) -> None:
     assert typed_text(text) == typed
+
+
+PASTED = styled("Message: /one[Pasted text #2 +31 lines]\x1b[7m \x1b[0m")
+PASTED_IN_THE_MIDDLE = styled("one [Pasted text #2 +31 lines]and the end\x1b[7m \x1b[0m")
+NEW_LINE = styled("my unfinished draft\n  \x1b[7m \x1b[0m")
+
+
+@pytest.mark.parametrize(
+    ("text", "screen", "awaited"),
+    [
+        ("my unfinished draft", DRAFT, True),
+        ("my unfinished draft", NEW_LINE, True),
+        ("long before it, my unfinished draft", DRAFT, True),
+        ("one\ntwo", TWO_LINES, True),
+        ("/one and much more", PASTED, True),
+        ("one, two, and the end", PASTED_IN_THE_MIDDLE, True),
+        ("one, two, and no end", PASTED_IN_THE_MIDDLE, False),
+        ("my unfinished draft that goes on", DRAFT, False),
+        ("something else", DRAFT, False),
+        ("hello", EMPTY, False),
+        ("hello", PLACEHOLDER, False),
+        ("hello", "no box at all", None),
+    ],
+)
+def test_what_stands_at_the_prompt_is_told_from_what_was_submitted(
+    text: str, screen: str, awaited: bool | None
+) -> None:
+    assert awaits_enter(text, screen) is awaited

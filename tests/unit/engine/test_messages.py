@@ -155,6 +155,32 @@ async def test_what_cannot_be_typed_comes_back_differently_and_is_recognised(hom
     await home.until_message(message, MessageStatus.ACCEPTED)
 
 
+async def test_what_came_too_fast_to_have_been_typed_comes_back_with_marks_and_is_recognised(home: House) -> None:
+    run = await working(home)
+    message = await home.journal.add_message(run.run_id, "one two three\nfour")
+    await home.until_message(message, MessageStatus.DELIVERED)
+    reported(home, run, 'one tw\n\n<pasted_content id="5c1b">\no three\nfo\n</pasted_content id="5c1b">\n\nur')
+    await home.until_message(message, MessageStatus.ACCEPTED)
+
+
+async def test_an_enter_that_was_lost_is_pressed_again(home: House) -> None:
+    run = await working(home)
+    message = await send(home, run, "hello")
+    window = home.terminal.of_run(run.run_id)
+    window.output = "typed hello"
+    home.clock.advance(1)
+    await home.settled()
+    assert window.pressed == [Key.ENTER], "it may only be late"
+    home.clock.advance(2)
+    await home.until(lambda: window.pressed == [Key.ENTER] * 2, "a second Enter")
+    window.output = "typed something of a person's own"
+    home.clock.advance(3)
+    await home.settled()
+    assert window.pressed == [Key.ENTER] * 2
+    reported(home, run, "hello")
+    await home.until_message(message, MessageStatus.ACCEPTED)
+
+
 async def test_messages_of_a_run_that_ends_first_are_undelivered(home: House) -> None:
     run = await working(home)
     home.terminal.of_run(run.run_id).output = "blocked permission"
