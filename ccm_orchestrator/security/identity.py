@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Protocol
 
 from ccm_orchestrator.domain.caller import Caller, CallerKind, Scope
-from ccm_orchestrator.errors import Unauthenticated
+from ccm_orchestrator.errors import StoreError, Unauthenticated
 from ccm_orchestrator.ports.keys import KeyStore
 from ccm_orchestrator.ports.world import Clock
 from ccm_orchestrator.security import api_keys
@@ -51,5 +52,6 @@ class Identity:
             ended = "is revoked" if key.revoked_at else "has expired"
             raise Unauthenticated(f"The API key {key.prefix} {ended}: ask for a new one.")
         if key.use_is_news(now):
-            await self._keys.used(key.key_id, now)
+            with contextlib.suppress(StoreError):  # a full disk keeps nobody from stopping agents
+                await self._keys.used(key.key_id, now)
         return key.caller(source)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from ccm_orchestrator.domain.caller import Scope
+from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.security.jwks import read_keys
 from ccm_orchestrator.security.user_tokens import UserTokens
 from tests.api_house import House, routes
@@ -97,6 +98,19 @@ async def test_its_last_use_is_known_to_the_minute(house: House, api: httpx.Asyn
             used.append((await api.get("/api/keys")).json()[0]["last_used_at"])
             house.clock.advance(45)
     assert used[0] == used[1] != used[2]
+
+
+async def test_a_disk_that_is_full_keeps_no_key_out(
+    house: House, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await make_key(api, "read")
+
+    async def full(*_: object) -> None:
+        raise StoreError("The disk is full.")
+
+    monkeypatch.setattr(house.keys, "used", full)
+    async with house.client(key["key"]) as program:
+        assert (await program.get("/api/tasks")).status_code == 200
 
 
 @pytest.mark.parametrize(

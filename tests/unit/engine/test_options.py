@@ -27,3 +27,9 @@ async def test_a_conversation_is_begun_under_its_id_and_gone_on_with(home: House
     assert (begun.session_id, begun.resumed) == (SESSION, False)
     resumed = await home.running(options=RunOptions(session_id=SESSION, resume=True))
     assert (resumed.session_id, resumed.resumed) == (SESSION, True)
+
+
+async def test_a_run_is_for_whom_its_task_is(home: House) -> None:
+    await home.start()
+    assert (await home.running(owner="anna")).owner == "anna"
+    assert (await home.running()).owner is None
