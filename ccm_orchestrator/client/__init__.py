@@ -7,6 +7,7 @@
 What the daemon refuses is raised as the error of `ccm_orchestrator.errors` that it is.
 """
 
+from ccm_orchestrator.client.administration import AuditRecord, Key, NewKey
 from ccm_orchestrator.client.answers import (
     Agent,
     Event,
@@ -24,6 +25,7 @@ from ccm_orchestrator.client.answers import (
 from ccm_orchestrator.client.awaited import AsyncClient
 from ccm_orchestrator.client.blocking import Client
 from ccm_orchestrator.client.call import Call, Page
+from ccm_orchestrator.client.conversations import Chat, Session, SessionEvent, StandingAgent, Turn
 from ccm_orchestrator.client.failures import DaemonUnreachable, StreamEnded, UnexpectedAnswer, WaitTimeout
 from ccm_orchestrator.client.patience import Patience
 from ccm_orchestrator.domain.dialogue import PermissionRequest
@@ -31,12 +33,16 @@ from ccm_orchestrator.domain.dialogue import PermissionRequest
 __all__ = [
     "Agent",
     "AsyncClient",
+    "AuditRecord",
     "Call",
+    "Chat",
     "Client",
     "DaemonUnreachable",
     "Event",
     "Health",
+    "Key",
     "Message",
+    "NewKey",
     "Page",
     "Patience",
     "PermissionRequest",
@@ -44,11 +50,15 @@ __all__ = [
     "Project",
     "Resync",
     "Screen",
+    "Session",
+    "SessionEvent",
+    "StandingAgent",
     "Status",
     "StreamEnded",
     "System",
     "Task",
     "TaskBrief",
+    "Turn",
     "UnexpectedAnswer",
     "WaitTimeout",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ccm_orchestrator.domain.agent import AgentState, Dialog
-from ccm_orchestrator.domain.dialogue import MessageStatus
+from ccm_orchestrator.domain.dialogue import Expiry, MessageStatus
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.explanation import Explanation
 from ccm_orchestrator.domain.profiles import PermissionMode
@@ -175,6 +175,7 @@ class Profile:
     time_limit_s: float | None
     inactivity_limit_s: float
     permission_timeout_s: float | None
+    permission_expiry: Expiry
     budget_usd: float | None
     memory_limit_mb: int
     env_names: tuple[str, ...]

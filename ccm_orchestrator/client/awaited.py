@@ -11,9 +11,10 @@ from typing import Self
 import httpx
 
 from ccm_orchestrator.client.address import authorization, checked_url, of_this_machine
+from ccm_orchestrator.client.administration import Stopped
 from ccm_orchestrator.client.answers import Health, Profile, Status, Task
 from ccm_orchestrator.client.call import Answer, Call
-from ccm_orchestrator.client.calls import agents, events, machines, tasks
+from ccm_orchestrator.client.calls import administration, agents, events, machines, rules, sessions, standing, tasks
 from ccm_orchestrator.client.carriers import AwaitingCarrier
 from ccm_orchestrator.client.faces import Awaited, AwaitedGroup, AwaitedPages, AwaitedStream
 from ccm_orchestrator.client.failures import DaemonUnreachable
@@ -52,6 +53,7 @@ class Agents(AwaitedGroup):
     show = Awaited(agents.show)
     explain = Awaited(agents.explain)
     screen = Awaited(agents.screen)
+    watch = AwaitedStream(agents.watch)
     stop = Awaited(agents.stop)
     messages = Awaited(agents.messages)
     message = Awaited(agents.message)
@@ -61,6 +63,7 @@ class Agents(AwaitedGroup):
 class Permissions(AwaitedGroup):
     list = AwaitedPages(agents.permissions)
     page = Awaited(agents.permissions)
+    show = Awaited(agents.permission)
     allow = Awaited(agents.allow)
     deny = Awaited(agents.deny)
 
@@ -69,6 +72,48 @@ class Events(AwaitedGroup):
     follow = AwaitedStream(events.follow)
     list = AwaitedPages(events.stored)
     page = Awaited(events.stored)
+
+
+class Sessions(AwaitedGroup):
+    spawn = AwaitedStream(sessions.spawn)
+    message = AwaitedStream(sessions.message)
+    output = AwaitedStream(sessions.output)
+    terminate = Awaited(sessions.terminate)
+    list = AwaitedPages(sessions.find)
+    page = Awaited(sessions.find)
+    show = Awaited(sessions.show)
+    turns = AwaitedPages(sessions.turns)
+
+
+class StandingAgents(AwaitedGroup):
+    create = Awaited(standing.create)
+    list = AwaitedPages(standing.find)
+    page = Awaited(standing.find)
+    show = Awaited(standing.show)
+    start = Awaited(standing.start)
+    stop = Awaited(standing.stop)
+    delete = Awaited(standing.delete)
+    chat = Awaited(standing.chat)
+
+
+class Rules(AwaitedGroup):
+    list = Awaited(rules.find)
+    add = Awaited(rules.add)
+    show = Awaited(rules.show)
+    remove = Awaited(rules.remove)
+
+
+class Keys(AwaitedGroup):
+    list = Awaited(administration.keys)
+    create = Awaited(administration.create_key)
+    rotate = Awaited(administration.rotate_key)
+    revoke = Awaited(administration.revoke_key)
+    flush_user_keys = Awaited(administration.flush_user_keys)
+
+
+class Audit(AwaitedGroup):
+    list = AwaitedPages(administration.audit)
+    page = Awaited(administration.audit)
 
 
 class Projects(AwaitedGroup):
@@ -111,6 +156,11 @@ class AsyncClient:
         self.agents = Agents(self.carrier)
         self.permissions = Permissions(self.carrier)
         self.events = Events(self.carrier)
+        self.sessions = Sessions(self.carrier)
+        self.standing = StandingAgents(self.carrier)
+        self.rules = Rules(self.carrier)
+        self.keys = Keys(self.carrier)
+        self.audit = Audit(self.carrier)
         self.projects = Projects(self.carrier)
         self.systems = Systems(self.carrier)
 
@@ -133,6 +183,10 @@ class AsyncClient:
 
     async def profiles(self) -> tuple[Profile, ...]:
         return await self.ask(machines.profiles())
+
+    async def stop_all(self) -> Stopped:
+        """Ends every agent of the machine now and begins nothing new, until its drain is taken back."""
+        return await self.ask(administration.stop_all())
 
     async def close(self) -> None:
         await self.carrier.http.aclose()

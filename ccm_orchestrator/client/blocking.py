@@ -10,9 +10,10 @@ from typing import Self
 import httpx
 
 from ccm_orchestrator.client.address import authorization, checked_url, of_this_machine
+from ccm_orchestrator.client.administration import Stopped
 from ccm_orchestrator.client.answers import Health, Profile, Status, Task
 from ccm_orchestrator.client.call import Answer, Call
-from ccm_orchestrator.client.calls import agents, events, machines, tasks
+from ccm_orchestrator.client.calls import administration, agents, events, machines, rules, sessions, standing, tasks
 from ccm_orchestrator.client.carriers import BlockingCarrier
 from ccm_orchestrator.client.faces import Blocking, BlockingGroup, BlockingPages, BlockingStream
 from ccm_orchestrator.client.failures import DaemonUnreachable
@@ -51,6 +52,7 @@ class Agents(BlockingGroup):
     show = Blocking(agents.show)
     explain = Blocking(agents.explain)
     screen = Blocking(agents.screen)
+    watch = BlockingStream(agents.watch)
     stop = Blocking(agents.stop)
     messages = Blocking(agents.messages)
     message = Blocking(agents.message)
@@ -60,6 +62,7 @@ class Agents(BlockingGroup):
 class Permissions(BlockingGroup):
     list = BlockingPages(agents.permissions)
     page = Blocking(agents.permissions)
+    show = Blocking(agents.permission)
     allow = Blocking(agents.allow)
     deny = Blocking(agents.deny)
 
@@ -68,6 +71,48 @@ class Events(BlockingGroup):
     follow = BlockingStream(events.follow)
     list = BlockingPages(events.stored)
     page = Blocking(events.stored)
+
+
+class Sessions(BlockingGroup):
+    spawn = BlockingStream(sessions.spawn)
+    message = BlockingStream(sessions.message)
+    output = BlockingStream(sessions.output)
+    terminate = Blocking(sessions.terminate)
+    list = BlockingPages(sessions.find)
+    page = Blocking(sessions.find)
+    show = Blocking(sessions.show)
+    turns = BlockingPages(sessions.turns)
+
+
+class StandingAgents(BlockingGroup):
+    create = Blocking(standing.create)
+    list = BlockingPages(standing.find)
+    page = Blocking(standing.find)
+    show = Blocking(standing.show)
+    start = Blocking(standing.start)
+    stop = Blocking(standing.stop)
+    delete = Blocking(standing.delete)
+    chat = Blocking(standing.chat)
+
+
+class Rules(BlockingGroup):
+    list = Blocking(rules.find)
+    add = Blocking(rules.add)
+    show = Blocking(rules.show)
+    remove = Blocking(rules.remove)
+
+
+class Keys(BlockingGroup):
+    list = Blocking(administration.keys)
+    create = Blocking(administration.create_key)
+    rotate = Blocking(administration.rotate_key)
+    revoke = Blocking(administration.revoke_key)
+    flush_user_keys = Blocking(administration.flush_user_keys)
+
+
+class Audit(BlockingGroup):
+    list = BlockingPages(administration.audit)
+    page = Blocking(administration.audit)
 
 
 class Projects(BlockingGroup):
@@ -110,6 +155,11 @@ class Client:
         self.agents = Agents(self.carrier)
         self.permissions = Permissions(self.carrier)
         self.events = Events(self.carrier)
+        self.sessions = Sessions(self.carrier)
+        self.standing = StandingAgents(self.carrier)
+        self.rules = Rules(self.carrier)
+        self.keys = Keys(self.carrier)
+        self.audit = Audit(self.carrier)
         self.projects = Projects(self.carrier)
         self.systems = Systems(self.carrier)
 
@@ -132,6 +182,10 @@ class Client:
 
     def profiles(self) -> tuple[Profile, ...]:
         return self.ask(machines.profiles())
+
+    def stop_all(self) -> Stopped:
+        """Ends every agent of the machine now and begins nothing new, until its drain is taken back."""
+        return self.ask(administration.stop_all())
 
     def close(self) -> None:
         self.carrier.http.close()

@@ -80,11 +80,13 @@ def delete(path: str) -> Call[None]:
     return Call("DELETE", path, nothing)
 
 
-def paged(path: str, kind: type[Item], **query: object) -> Call[Page[Item]]:
+def paged(path: str, kind: type[Item], /, **query: object) -> Call[Page[Item]]:
     """A list that may grow."""
 
     def read(reply: Reply) -> Page[Item]:
-        found = reply.document["items"] if isinstance(reply.document, dict) else reply.document
+        found = reply.document
+        if isinstance(found, dict):
+            found = found["sessions"] if "sessions" in found else found["items"]
         upcoming = None if reply.next is None else get(reply.next, read)
         return Page(tuple(decode(kind, item) for item in found), upcoming)
 

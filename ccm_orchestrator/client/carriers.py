@@ -12,7 +12,7 @@ import httpx
 
 from ccm_orchestrator.client.call import Answer, Call, Reply, encoded
 from ccm_orchestrator.client.failures import UnexpectedAnswer, refusal, unreachable
-from ccm_orchestrator.client.following import SILENCE_S, Following, Stream, is_passing
+from ccm_orchestrator.client.following import SILENCE_S, Following, Stream
 from ccm_orchestrator.client.patience import Patience
 
 Item = TypeVar("Item")
@@ -90,16 +90,17 @@ class BlockingCarrier(Carrier):
             failure = None
             try:
                 with self.http.stream(**self._request(following.upcoming(), SILENCE_S)) as answer:
-                    if answer.is_success:
+                    if not answer.is_success:
+                        answer.read()
+                    if following.connected(answer):
                         for chunk in answer.iter_bytes():
                             yield from following.read(chunk, time.monotonic())
                             if following.ended:
                                 return
-                    elif not is_passing(answer):
-                        answer.read()
-                        raise refusal(answer)
             except httpx.RequestError as error:
                 failure = unreachable(error, self.base_url)
+            if following.ended:
+                return
             pause_s = following.pause_s(time.monotonic(), random.random(), failure)
             time.sleep(pause_s)  # sleeps because the server asked not to be called again at once
 
@@ -130,15 +131,16 @@ class AwaitingCarrier(Carrier):
             failure = None
             try:
                 async with self.http.stream(**self._request(following.upcoming(), SILENCE_S)) as answer:
-                    if answer.is_success:
+                    if not answer.is_success:
+                        await answer.aread()
+                    if following.connected(answer):
                         async for chunk in answer.aiter_bytes():
                             for item in following.read(chunk, time.monotonic()):
                                 yield item
                             if following.ended:
                                 return
-                    elif not is_passing(answer):
-                        await answer.aread()
-                        raise refusal(answer)
             except httpx.RequestError as error:
                 failure = unreachable(error, self.base_url)
+            if following.ended:
+                return
             await asyncio.sleep(following.pause_s(time.monotonic(), random.random(), failure))

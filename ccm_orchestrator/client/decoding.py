@@ -39,7 +39,7 @@ def _reader(kind: Any) -> Reader:
         return _of_dataclass(kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        (inner,) = (each for each in arguments if each is not type(None))
+        inner = next(each for each in arguments if each is not type(None))  # of `TaskStatus | str` the first
         return _optional(_reader(inner))
     if origin in (tuple, list):
         return _several(_reader(arguments[0]), origin)

@@ -38,7 +38,7 @@ class Patience:
         may_repeat = status in REFUSED_BEFORE_WORK or (status in PASSING and call.repeatable)
         if status in call.also or not may_repeat:
             return None
-        pause_s, asked_s = self._pause_s(tried, chance), _retry_after_s(answer)
+        pause_s, asked_s = self._pause_s(tried, chance), retry_after_s(answer)
         if pause_s is None or asked_s > self.longest_wait_s:
             return None
         return max(pause_s, asked_s)
@@ -49,7 +49,7 @@ class Patience:
         return float(min(self.first_wait_s * 2 ** (tried - 1), self.longest_wait_s) * (1 + chance) / 2)
 
 
-def _retry_after_s(answer: httpx.Response) -> float:
+def retry_after_s(answer: httpx.Response) -> float:
     """A date, which the API never sends, counts as nothing."""
     told = answer.headers.get("Retry-After", "")
     return float(told) if told.isascii() and told.isdigit() and len(told) < 7 else 0.0

@@ -160,6 +160,18 @@ async def test_the_blocking_client_does_it_too(house: House, proxy: CuttingProxy
     assert proxy.accepted > 2
 
 
+async def test_a_screen_is_watched_until_its_window_is_closed(
+    house: House, proxy: CuttingProxy, ccm: AsyncClient
+) -> None:
+    run = await house.agent()
+    assert run.window is not None
+    async with reachable(house, proxy), aclosing(ccm.agents.watch(run.name)) as screens, asyncio.timeout(PATIENCE_S):
+        first = await anext(screens)
+        assert (first.agent, first.run_id) == (run.name, run.run_id)
+        await house.terminal.close_window(run.window)
+        assert [screen async for screen in screens] == []
+
+
 @pytest.mark.parametrize("blocking", [True, False])
 async def test_waiting_for_a_task_ends_when_the_task_does(house: House, proxy: CuttingProxy, blocking: bool) -> None:
     run = await house.agent()

@@ -7,8 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from ccm_orchestrator.client.answers import Agent, Message, Screen, Task
-from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, once, one, paged, path, post
-from ccm_orchestrator.domain.dialogue import PermissionRequest
+from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, nothing, once, one, paged, path, post
+from ccm_orchestrator.client.decoding import decode
+from ccm_orchestrator.client.following import Stream
+from ccm_orchestrator.client.sse import Frame
+from ccm_orchestrator.domain.dialogue import AnswerScope, PermissionRequest
 
 
 def find(
@@ -48,6 +51,12 @@ def screen(agent: str, *, history_lines: int = 0, styled: bool = False) -> Call[
     return get(path("/api/agents/{}/screen", agent), one(Screen), history_lines=history_lines, styled=styled)
 
 
+def watch(agent: str, *, styled: bool = False) -> Stream[Screen]:
+    """Its screen as it is, then each time it has changed, until its window is closed. Raises: RunNotFound."""
+    call = get(path("/api/agents/{}/screen/stream", agent), nothing, styled=styled)
+    return Stream(call, _read_screen, is_last=lambda frame: frame.event == "gone")
+
+
 def stop(agent: str) -> Call[Task]:
     """Cancels its task, which ends the agent. Raises: RunNotFound, WrongStatus."""
     return post(path("/api/agents/{}/stop", agent), one(Task))
@@ -84,16 +93,40 @@ def permissions(
     return paged(where, PermissionRequest, closed=closed, after=after, limit=limit)
 
 
+def permission(request_id: str) -> Call[PermissionRequest]:
+    """By its id or a unique prefix. Raises: PermissionNotFound."""
+    return get(path("/api/permissions/{}", request_id), one(PermissionRequest))
+
+
 def allow(
-    request_id: str, *, answers: Mapping[str, str] | None = None, updated_input: Mapping[str, Any] | None = None
+    request_id: str,
+    *,
+    answers: Mapping[str, str] | None = None,
+    updated_input: Mapping[str, Any] | None = None,
+    scope: AnswerScope | str = AnswerScope.ONCE,
+    rule: Mapping[str, str] | None = None,
 ) -> Call[PermissionRequest]:
-    """The first answer wins. `answers` of a question: question → answer. Raises: PermissionNotFound, WrongStatus."""
-    return _decide(request_id, decision="allow", answers=answers, updated_input=updated_input)
+    """The first answer wins. `answers` of a question: question → answer; `rule`: what a wider `scope` covers.
+
+    Raises: PermissionNotFound, WrongStatus, InputError.
+    """
+    answer = {"answers": answers, "updated_input": updated_input, "scope": str(scope), "rule": rule}
+    return _decide(request_id, decision="allow", **answer)
 
 
-def deny(request_id: str, *, reason: str = "") -> Call[PermissionRequest]:
+def deny(
+    request_id: str,
+    *,
+    reason: str = "",
+    scope: AnswerScope | str = AnswerScope.ONCE,
+    rule: Mapping[str, str] | None = None,
+) -> Call[PermissionRequest]:
     """The first answer wins. The agent is told the reason. Raises: PermissionNotFound, WrongStatus."""
-    return _decide(request_id, decision="deny", reason=reason)
+    return _decide(request_id, decision="deny", reason=reason, scope=str(scope), rule=rule)
+
+
+def _read_screen(frame: Frame) -> Screen | None:
+    return decode(Screen, frame.json()) if frame.event == "screen" else None
 
 
 def _decide(request_id: str, **answer: object) -> Call[PermissionRequest]:

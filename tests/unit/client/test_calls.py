@@ -14,6 +14,7 @@ from ccm_orchestrator import errors
 from ccm_orchestrator.client import AsyncClient, Client, DaemonUnreachable, WaitTimeout, awaited, blocking
 from ccm_orchestrator.client.calls import tasks
 from ccm_orchestrator.client.faces import AwaitedGroup, BlockingGroup
+from ccm_orchestrator.domain.caller import Scope
 from ccm_orchestrator.domain.result import Outcome, TaskResult
 from ccm_orchestrator.domain.task import TaskStatus
 from tests.api_house import ASK, House, connected
@@ -177,3 +178,38 @@ def test_there_is_no_daemon_to_find(tmp_path: Path) -> None:
 def test_json_of_any_text_is_sent() -> None:
     body = tasks.add("blog", "☃\ud800\x00").body
     assert json.loads(json.dumps(body)) == body
+
+
+async def test_a_standing_agent_is_made_told_and_ended(house: House, ccm: AsyncClient) -> None:
+    made = await ccm.standing.create("helper", project="blog", isolated=False)
+    assert (made.agent, made.status, made.run) == ("helper", "hibernating", None)
+    assert await ccm.standing.show("helper") == made == (await ccm.standing.page()).items[0]
+    sent = await ccm.agents.send("helper", "Hello", idempotency_key="k")
+    assert (sent.agent, sent.run_id, sent.status) == ("helper", None, "queued")
+    assert (await ccm.agents.send("helper", "Hello", idempotency_key="k")).message_id == sent.message_id
+    chat = await ccm.standing.chat("And?", agent="helper", wait_s=0)
+    assert chat.reply == "" and len((await ccm.agents.messages("helper")).items) == 2
+    assert (await ccm.standing.stop("helper")).wanted == "stopped"
+    assert (await ccm.standing.start("helper")).wanted == "running"
+    assert (await ccm.standing.delete("helper")).terminated_at is not None
+    assert [agent.agent async for agent in ccm.standing.list(terminated=True)] == ["helper"]
+
+
+async def test_keys_rules_and_the_audit_log(house: House, ccm: AsyncClient) -> None:
+    key = await ccm.keys.create("build server", [Scope.READ])
+    assert key.key not in repr(key)
+    async with connected(house, key.key) as reader:
+        assert (await reader.status()).system_id == "desk"
+        with pytest.raises(errors.Forbidden, match="scope `submit`"):
+            await reader.tasks.add("blog", "x")
+    newer = await ccm.keys.rotate(key.key_id, overlap_s=0)
+    assert newer.key != key.key
+    await ccm.keys.revoke(newer.key_id)
+    assert {known.works for known in await ccm.keys.list()} == {False}
+    rule = await ccm.rules.add("deny", tool="Bash", command="rm *", reason="Never.")
+    assert rule in await ccm.rules.list() and await ccm.rules.show(rule.rule_id) == rule
+    assert await ccm.rules.remove(rule.rule_id) == rule
+    done = [record.action async for record in ccm.audit.list(limit=2)]
+    assert done[:2] == ["DELETE /api/approval-rules/{rule_id}", "POST /api/approval-rules"] and len(done) > 4
+    assert (await ccm.stop_all()).agents == ()
+    await ccm.keys.flush_user_keys()

@@ -1,0 +1,56 @@
+"""What the daemon answers to its administrators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ccm_orchestrator.domain.caller import CallerKind, Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    key_id: str
+    name: str
+    prefix: str
+    """The part of the key that may be shown."""
+    scopes: tuple[Scope, ...]
+    owner: str | None
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    works: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey(Key):
+    key: str = field(repr=False)
+    """The key itself. It is shown this once and kept nowhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    seq: int
+    at: datetime
+    caller: str
+    kind: CallerKind
+    owner: str | None
+    source: str
+    action: str
+    target: str
+    status: int
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    agents: tuple[str, ...]
+    """Those that were ended."""
+    surviving: tuple[str, ...]
+    """Those of which processes are left."""
+    untold: tuple[str, ...]
+    """Task stores that are away."""
