@@ -23,7 +23,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 class LineFormatter(logging.Formatter):
@@ -33,8 +33,16 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        line = super().formatMessage(record)
-        return "".join(char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in line)
+        return _shown(super().formatMessage(record))
+
+    def formatException(self, ei: object) -> str:
+        """Each line of a traceback begins with a bar, so that none of them can pass for a record."""
+        lines = super().formatException(ei).splitlines()  # type: ignore[arg-type]
+        return "\n".join(f"  | {_shown(line)}" for line in lines)
+
+
+def _shown(line: str) -> str:
+    return "".join(char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in line)
 
 
 def configure_logs(directory: Path, level: str, style: str) -> None:

@@ -133,6 +133,7 @@ class Daemon:
         await self._require_somebody_to_let_in()
         self._server = self._build_server(self._secrets)
         await self._server.start()
+        settings.url_file.touch(mode=0o600)
         settings.url_file.write_text(f"{settings.api_url}\n", encoding="utf-8")
         self._watchdog.start()
         await self._report_damage(report)

@@ -51,7 +51,7 @@ def test_broad_excepts_are_few_and_give_their_reason() -> None:
     assert len(places) <= BROAD_EXCEPTS_PER_1000_LINES * lines / 1000, places
 
 
-def test_nothing_goes_through_a_shell() -> None:
+def test_attack_37_nothing_goes_through_a_shell() -> None:
     assert list(house.shells(everything())) == []
 
 

@@ -75,7 +75,7 @@ async def typed_into_file(terminal: TmuxTerminal, file: Path, *texts: str) -> No
     await until(all_there, "every text arrives")
 
 
-async def test_hostile_text_is_typed_literally(tmux: Tmux, terminal: TmuxTerminal) -> None:
+async def test_attack_36_hostile_text_is_typed_literally(tmux: Tmux, terminal: TmuxTerminal) -> None:
     file = tmux.directory / "typed"
     await typed_into_file(terminal, file, *HOSTILE)
     assert file.read_bytes().decode().split("\r")[:-1] == HOSTILE
@@ -91,7 +91,7 @@ async def test_any_text_is_typed_whole(tmux: Tmux, terminal: TmuxTerminal) -> No
     assert file.read_bytes().decode().split("\r")[:-1] == list(map(typeable, texts))
 
 
-async def test_an_argument_of_the_launcher_is_one_argument(tmux: Tmux, terminal: TmuxTerminal) -> None:
+async def test_attack_34_an_argument_of_the_launcher_is_one_argument(tmux: Tmux, terminal: TmuxTerminal) -> None:
     directory = tmux.directory / "a b'c\"d #(touch pwned) $(x) ;"
     directory.mkdir()
     program = directory / "tell.py"
@@ -129,7 +129,7 @@ async def test_what_an_agent_writes_is_not_the_protocol(tmux: Tmux, terminal: Tm
     assert (await terminal.capture(ref)).rstrip() == forged
 
 
-async def test_an_agent_cannot_name_its_window_nor_reach_the_clipboard(tmux: Tmux, terminal: TmuxTerminal) -> None:
+async def test_attack_35_an_agent_names_no_window_and_reaches_no_clipboard(tmux: Tmux, terminal: TmuxTerminal) -> None:
     evil = r"printf '\033]2;#(touch pwned)\033\\\033k#(touch pwned)\033\\\033]52;c;cHduZWQ=\033\\DONE'; exec cat"
     run_id = new_run_id()
     ref = await terminal.open_window(run_id, ["/bin/sh", "-c", evil])
