@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ccm_orchestrator.adapters.sqlite import migrations, recovery
+from ccm_orchestrator.adapters.sqlite.commits import Commits
 from ccm_orchestrator.adapters.sqlite.connections import connect_reader, connect_writer, create_private
 from ccm_orchestrator.adapters.sqlite.translation import translated
 from ccm_orchestrator.errors import StoreCorrupt, StoreUnavailable
@@ -49,6 +50,7 @@ class Database:
         self._backup_directory = backup_directory or path.parent / "backups"
         self._keep_backups = keep_backups
         self._known = migrations.shipped_migrations()
+        self._commits = Commits()
         self._write_thread = ThreadPoolExecutor(1, "ccm-store-writer")
         self._read_threads = ThreadPoolExecutor(READERS, "ccm-store-reader")
         self._writer: sqlite3.Connection | None = None
@@ -73,8 +75,17 @@ class Database:
         self._read_threads.shutdown(wait=False)
 
     async def write(self, work: Work[T]) -> T:
-        """Runs `work` in a transaction of its own and returns when that is durable; undone when `work` raises."""
-        return await self._in_thread(self._write_thread, lambda: self._write(work))
+        """Runs `work` and returns when what it wrote is durable; it is undone when `work` raises.
+
+        Writes that wait together are committed together, each whole or not at all.
+        """
+        outcome = self._commits.put(work)
+        try:
+            await self._in_thread(self._write_thread, lambda: self._commits.drain(self._writing, self.path))
+            result: T = outcome.result()
+        finally:
+            outcome.cancel()  # who was cancelled before it began does not want it any more
+        return result
 
     async def read(self, work: Work[T]) -> T:
         """Runs `work` in a read transaction: it sees one state of the database."""
@@ -149,18 +160,10 @@ class Database:
             writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         writer.close()
 
-    def _write(self, work: Work[T]) -> T:
+    def _writing(self) -> sqlite3.Connection:
         if self._writer is None:
             raise StoreUnavailable(f"The database {self.path} is not open.", path=self.path)
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            result = work(self._writer)
-            self._writer.execute("COMMIT")
-        except BaseException:
-            if self._writer.in_transaction:  # SQLite itself has undone it when, for example, the disk is full
-                self._writer.execute("ROLLBACK")
-            raise
-        return result
+        return self._writer
 
     def _read(self, work: Work[T]) -> T:
         if self._writer is None:
