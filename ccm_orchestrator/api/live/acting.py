@@ -16,7 +16,6 @@ from ccm_orchestrator.api.auditing import write_down
 from ccm_orchestrator.api.live.frames import FrameType
 from ccm_orchestrator.api.live.inbound import INBOUND, Answer, Interrupt, ScreenInput, Sent, UserMessage
 from ccm_orchestrator.api.live.subjects import Subject
-from ccm_orchestrator.api.message_schemas import MessageOutput
 from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.api.snapshots import told
 from ccm_orchestrator.domain.caller import Caller, Scope
@@ -79,12 +78,10 @@ def _check(caller: Caller, wanted: Wanted) -> None:
 
 
 async def _do(services: ApiServices, caller: Caller, subject: Subject, wanted: Wanted) -> dict[str, Any]:
-    control, hands = services.control, Hands(services.control, services.terminal)
+    hands = Hands(services.control, services.terminal)
     match wanted:
         case UserMessage():
-            run = (await control.agent(await subject.agent())).run
-            message = await control.send(run.run_id, wanted.content)
-            return {"message": MessageOutput.of_run(message, run).model_dump(mode="json", exclude={"text"})}
+            return await subject.say(services, caller, wanted)
         case Answer():
             ref = await _asked(services, caller, subject, wanted)
             decided = await decide(services, caller, ref, wanted)

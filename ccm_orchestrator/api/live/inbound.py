@@ -24,6 +24,7 @@ class UserMessage(Sent):
 
     type: Literal["user_message"]
     content: str
+    model: Word | None = Field(default=None, description="For sessions and standing agents; kept for what follows.")
 
 
 class Answer(Sent, DecisionInput):

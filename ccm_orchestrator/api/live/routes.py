@@ -8,9 +8,10 @@ from pydantic import Field, ValidationError
 from ccm_orchestrator.api.access import EventSight
 from ccm_orchestrator.api.guards import Guard, GuardedSocket, admit, caller_of
 from ccm_orchestrator.api.live.cursors import start
+from ccm_orchestrator.api.live.finding import subject_of
 from ccm_orchestrator.api.live.frames import TASK_TYPES, FrameType
 from ccm_orchestrator.api.live.socket import SUBPROTOCOL, LiveSocket, Wish
-from ccm_orchestrator.api.live.subjects import Everything, Subject, subject_of
+from ccm_orchestrator.api.live.subjects import Everything, Subject
 from ccm_orchestrator.api.problems import problem_of_validation
 from ccm_orchestrator.api.schemas import MAX_SEQ, Input
 from ccm_orchestrator.api.services import services_of
