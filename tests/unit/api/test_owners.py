@@ -69,7 +69,7 @@ async def test_a_task_belongs_to_whoever_handed_it_in(
 
 
 @pytest.mark.parametrize("reference", ["whole", "beginning", "nothing"])
-async def test_another_users_task_does_not_exist(
+async def test_attack_22_another_users_task_does_not_exist(
     house: House, anna: httpx.AsyncClient, bela: httpx.AsyncClient, reference: str
 ) -> None:
     task_id = (await add(anna))["task_id"]
@@ -96,7 +96,7 @@ async def test_that_a_beginning_is_ambiguous_is_not_told(house: House, bela: htt
     assert "There is no task 'abcd'" in (await bela.get("/api/tasks/abcd")).json()["detail"]
 
 
-async def test_another_users_agent_does_not_exist(
+async def test_attack_22_another_users_agent_does_not_exist(
     house: House, anna: httpx.AsyncClient, bela: httpx.AsyncClient
 ) -> None:
     run = await run_of_anna(house)
@@ -126,7 +126,7 @@ async def test_another_users_agent_does_not_exist(
     assert allowed.status_code == 200 and (await hook).status_code == 200
 
 
-async def test_every_route_that_names_a_task_an_agent_or_a_request_is_tried_on_a_strangers(
+async def test_attack_22_every_route_that_names_a_task_an_agent_or_a_request_is_tried_on_a_strangers(
     house: House, bela: httpx.AsyncClient
 ) -> None:
     """Whatever routes there are: a stranger has no success, and is told nothing of hers."""
@@ -150,7 +150,9 @@ async def test_every_route_that_names_a_task_an_agent_or_a_request_is_tried_on_a
     hook.cancel()
 
 
-async def test_another_users_standing_agent_does_not_exist(anna: httpx.AsyncClient, bela: httpx.AsyncClient) -> None:
+async def test_attack_22_another_users_standing_agent_does_not_exist(
+    anna: httpx.AsyncClient, bela: httpx.AsyncClient
+) -> None:
     body = {"name": "gardener", "project": "blog", "isolated": False}
     hers = (await anna.post("/api/agents", json=body)).json()
     for ref in (hers["agent"], hers["agent_id"]):
@@ -215,7 +217,7 @@ async def publish(house: House, count: int, task_id: str | None, run_id: str | N
     await house.bus.publish(*events)
 
 
-async def test_stored_events_are_of_ones_own(
+async def test_attack_22_stored_events_are_of_ones_own(
     house: House, anna: httpx.AsyncClient, bela: httpx.AsyncClient, api: httpx.AsyncClient
 ) -> None:
     hers = (await add(anna))["task_id"]
@@ -236,7 +238,7 @@ async def test_stored_events_are_of_ones_own(
     assert len(await read(api, 7)) == 42
 
 
-async def test_a_stream_of_events_tells_of_ones_own_alone(house: House) -> None:
+async def test_attack_22_a_stream_of_events_tells_of_ones_own_alone(house: House) -> None:
     anna, bela = await client_of(house, "anna"), await client_of(house, "bela")
     async with anna, bela, served(house) as server:
         hers, his = (await add(anna))["task_id"], (await add(bela))["task_id"]
