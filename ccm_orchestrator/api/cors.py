@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = "GET, POST, DELETE"
 HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-API-Key"
-READABLE = "Location, Retry-After, WWW-Authenticate"
+READABLE = "Content-Location, Link, Location, Retry-After, WWW-Authenticate"
 MEMORY_S = 600
 
 

@@ -78,6 +78,7 @@ async def test_attack_3_a_page_that_the_settings_name_may_call_with_a_token(open
     async with open_to_the_board.client() as browser:
         answer = await browser.get("/api/tasks", headers={"Origin": BOARD, "Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 200 and answer.headers["vary"] == "Origin"
+    assert {"Link", "Retry-After"} <= set(answer.headers["access-control-expose-headers"].split(", "))
     assert "access-control-allow-credentials" not in answer.headers
 
 
