@@ -175,6 +175,14 @@ def test_an_agent_has_the_tools_it_was_given_and_no_others(daemon: Sandbox) -> N
     assert init["tools"] == []
 
 
+def test_what_is_not_among_an_agents_tools_is_denied_and_not_asked_for(daemon: Sandbox) -> None:
+    prompt = "Note the date. [scenario:ask-permission]"
+    stream = spawn(daemon, prompt, tools_allowed=["Read", "Bash(git log:*)"], profile="careful")
+    assert [frame.event for frame in stream if frame.event == "status"] == [], "nobody was waited for"
+    assert [denied["tool_name"] for denied in result(stream)["permission_denials"]] == ["Bash"]
+    assert not (daemon.project / "stamp.txt").exists()
+
+
 def test_a_one_shot_takes_no_message_and_is_not_listed(daemon: Sandbox) -> None:
     stream = spawn(daemon, "Say hello. [scenario:chat]")
     assert stream[0].event == "output"
