@@ -53,6 +53,8 @@ class Leases:
         if asked_at_s < self._renewed_at_s + fresh_s:
             return {}
         keys = await self._held()
+        if not keys and asked_at_s < self._renewed_at_s + parts.limits.renew_interval_s:
+            return {}  # a sign of life is not due yet, and there is no run that anybody could want something of
         answers = await self._adopt([key for key in keys if key not in self._trusted_until])
         keys = [key for key in keys if key.task_id not in answers]
         asked_at_s = parts.clock.uptime_s()
