@@ -21,6 +21,7 @@ from ccm_orchestrator.engine.lingering import begins_anew, ending_of_rest, rests
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.messenger import Messenger
 from ccm_orchestrator.engine.permission_news import close_request
+from ccm_orchestrator.engine.saying import Saying
 from ccm_orchestrator.engine.sweep import ENDED, UNSETTLED, screen_is_needed
 from ccm_orchestrator.errors import TerminalError
 from ccm_orchestrator.ports.launching import RunTrace, Ticket, WakeupKind
@@ -44,6 +45,7 @@ class Observer:
         self._live = live
         self._intake = intake
         self._messenger = Messenger(live)
+        self._saying = Saying(live)
         self._published = (live.tracker.view.state, live.tracker.view.dialog)
         view = live.tracker.view
         self._waits_since = view.since if view.state is AgentState.WAITING else live.parts.clock.now()
@@ -119,6 +121,7 @@ class Observer:
 
     async def _take_readings(self) -> None:
         live = self._live
+        was_told = bool(live.inbox)
         while live.inbox:
             reading = live.inbox[0]
             live.session_id = reading.session_id or live.session_id
@@ -131,6 +134,8 @@ class Observer:
                     live.last_text = item.detail
                     await self._messenger.turn_ended(item.at, item.detail)
             del live.inbox[0]  # not before: what a full disk interrupts is taken in again
+        if was_told:
+            await self._saying.tell()
 
     async def _look_at_processes(self) -> None:
         live = self._live

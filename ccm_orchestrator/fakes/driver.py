@@ -43,6 +43,8 @@ class FakeDriver:
         self.orders: list[LaunchOrder] = []
         self.observations: dict[str, list[Evidence]] = {}
         """By run id: what `observe` tells, again and again."""
+        self.sayings: dict[str, list[str]] = {}
+        """By run id: all texts of its agent so far."""
         self.usage = Usage()
         self.conversations: set[str] = set()
         """Ids of the sessions that an agent was started with: what it has kept."""
@@ -98,6 +100,10 @@ class FakeDriver:
 
     async def observe(self, trace: SessionTrace) -> Sequence[Evidence]:
         return list(self.observations.get(trace.run.run_id, ()))
+
+    async def said(self, trace: SessionTrace, place: int | None) -> tuple[Sequence[str], int]:
+        texts = self.sayings.get(trace.run.run_id, [])
+        return ([], len(texts)) if place is None else (texts[place:], len(texts))
 
     def read_screen(self, screen: str, at: datetime, run_id: str) -> Evidence | None:
         signal, _, detail = screen.rstrip().rpartition("\n")[2].partition(" ")

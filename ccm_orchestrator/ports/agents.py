@@ -128,6 +128,10 @@ class AgentDriver(Protocol):
     async def observe(self, trace: SessionTrace) -> Sequence[Evidence]:
         """Registry, stream and transcript, as they stand now."""
 
+    async def said(self, trace: SessionTrace, place: int | None) -> tuple[Sequence[str], int]:
+        """The agent's own texts after a place in its transcript, oldest first, and the place reached. None: only where
+        the transcript ends now. Never raises; a driver without transcripts has none."""
+
     def read_screen(self, screen: str, at: datetime, run_id: str) -> Evidence | None:
         """Pure. None when the screen says nothing."""
 

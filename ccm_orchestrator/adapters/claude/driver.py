@@ -18,6 +18,7 @@ from ccm_orchestrator.adapters.claude.paths import config_paths, launched_paths
 from ccm_orchestrator.adapters.claude.permissions import permission_answer, read_permission
 from ccm_orchestrator.adapters.claude.readiness import Projects, Readiness
 from ccm_orchestrator.adapters.claude.reporting import report
+from ccm_orchestrator.adapters.claude.saying import said_since
 from ccm_orchestrator.adapters.claude.screen import read_screen
 from ccm_orchestrator.adapters.claude.transcript import has_conversation
 from ccm_orchestrator.domain.agent import Evidence
@@ -85,6 +86,11 @@ class ClaudeDriver:
 
     async def observe(self, trace: SessionTrace) -> Sequence[Evidence]:
         return await asyncio.to_thread(observe, trace, launched_paths(trace.run_directory, self._paths))
+
+    async def said(self, trace: SessionTrace, place: int | None) -> tuple[Sequence[str], int]:
+        if trace.transcript_path is None:
+            return (), place or 0
+        return await asyncio.to_thread(said_since, Path(trace.transcript_path), place)
 
     def read_screen(self, screen: str, at: datetime, run_id: str) -> Evidence | None:
         return read_screen(screen, at)

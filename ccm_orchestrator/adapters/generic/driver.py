@@ -116,6 +116,9 @@ class GenericDriver:
         """Its process has its prompt and works; what it writes is its sign of life."""
         return await asyncio.to_thread(_observe, trace)
 
+    async def said(self, trace: SessionTrace, place: int | None) -> tuple[Sequence[str], int]:
+        return (), 0
+
     def read_screen(self, screen: str, at: datetime, run_id: str) -> Evidence | None:
         found = find_marker(screen, run_id)
         return _marked(found, Source.SCREEN, at) if found else None
