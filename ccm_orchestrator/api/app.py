@@ -25,6 +25,7 @@ from ccm_orchestrator.api import (
     tasks,
 )
 from ccm_orchestrator.api.cors import Cors
+from ccm_orchestrator.api.examples import add_example
 from ccm_orchestrator.api.guards import Guard, GuardedRoute, GuardedSocket
 from ccm_orchestrator.api.limits import BodyLimit, SecurityHeaders
 from ccm_orchestrator.api.live import routes as live
@@ -103,7 +104,9 @@ def describe() -> dict[str, Any]:
             continue  # OpenAPI knows no WebSockets
         assert isinstance(route, GuardedRoute), f"{route} declares no guard"
         for method in route.methods or ():
-            _describe_operation(document["paths"][route.path][method.lower()], route.guard)
+            operation = document["paths"][route.path][method.lower()]
+            _describe_operation(operation, route.guard)
+            add_example(operation, method, route.path)
     return document
 
 
