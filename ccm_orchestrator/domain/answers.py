@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ccm_orchestrator.domain.agent import Dialog
 from ccm_orchestrator.domain.dialogue import AnswerScope, Decision, PermissionRequest, Verdict
+from ccm_orchestrator.domain.forms import content
 from ccm_orchestrator.errors import InputError
 
 
@@ -15,12 +16,14 @@ def completed(request: PermissionRequest, verdict: Verdict, answers: Mapping[str
 
     Raises: InputError.
     """
-    if request.dialog != Dialog.QUESTION:
+    if request.dialog not in (Dialog.QUESTION, Dialog.ELICITATION):
         if answers is not None:
             raise InputError("Answers belong to a question; this request needs only `allow` or `deny`.")
         return verdict
     if verdict.scope is not AnswerScope.ONCE:
         raise InputError("A question is answered once: leave `scope` at `once`.")
+    if request.dialog == Dialog.ELICITATION:
+        return _filled_in(request, verdict, answers)
     if answers is None:
         if verdict.decision is Decision.ALLOW and verdict.updated_input is None:
             raise InputError(f"The agent asks a question: give `answers` to {_listed(request)}, or deny it.")
@@ -29,6 +32,14 @@ def completed(request: PermissionRequest, verdict: Verdict, answers: Mapping[str
         raise InputError("A question that is denied has no answers: give `allow`, or leave them away.")
     _check(request, answers)
     return replace(verdict, updated_input={**request.tool_input, "answers": dict(answers)})
+
+
+def _filled_in(request: PermissionRequest, verdict: Verdict, answers: Mapping[str, str] | None) -> Verdict:
+    """The form of an MCP server, which is declined, or accepted with its fields."""
+    if verdict.decision is Decision.DENY:
+        return verdict
+    values = content(request.tool_input.get("requested_schema"), answers or {})
+    return replace(verdict, updated_input={**request.tool_input, "content": values})
 
 
 def questions(request: PermissionRequest) -> Sequence[str]:

@@ -17,12 +17,13 @@ _RULE = re.compile(r"^\s*[\u2500\u2501]{20,}\s*$", re.MULTILINE)
 """A line across the screen: what a person is asked stands below the last one."""
 
 
-def request_id(run_id: str, payload: Mapping[str, object], repetition: int) -> str:
+def request_id(run_id: str, asked_by: object, tool_name: str, tool_input: Mapping[str, object], repetition: int) -> str:
     """The same question of the same run has the same id, also after a restart.
 
-    `repetition` counts earlier askings that were answered: an agent may ask the same thing again.
+    `asked_by` tells sub-agents apart. `repetition` counts earlier askings that were answered: an agent may ask the same
+    thing again.
     """
-    asked = [payload.get(key) for key in ("agent_id", "tool_name", "tool_input")]
+    asked = [asked_by, tool_name, dict(tool_input)]
     text = json.dumps([run_id, asked, repetition], sort_keys=True, separators=(",", ":"))
     return f"{ID_PREFIX}{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
 

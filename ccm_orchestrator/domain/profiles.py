@@ -40,6 +40,8 @@ class Profile:
     permission_timeout_s: float | None = None
     """A request that nobody answered for this long expires; None: it waits for ever."""
     permission_expiry: Expiry = Expiry.DENY
+    elicitation_hold_s: float = 120.0
+    """An MCP server's form waits this long for an answer from elsewhere, and then its agent's window shows it."""
     budget_usd: float | None = None
     memory_limit_mb: int = 2048
     env: dict[str, str] = field(default_factory=dict, repr=False)

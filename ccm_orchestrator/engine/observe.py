@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from datetime import timedelta
 
-from ccm_orchestrator.domain.agent import AgentState, Evidence, Signal, Source
+from ccm_orchestrator.domain.agent import AgentState, Dialog, Evidence, Signal, Source
 from ccm_orchestrator.domain.dialogue import PermissionStatus
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.result import FailureKind
@@ -204,6 +204,8 @@ class Observer:
             if request.request_id not in live.permissions_seen:
                 live.permissions_seen.add(request.request_id)
                 live.tracker.apply([Evidence(Source.HOOK, Signal.ASKED, request.created_at, request.dialog)])
+            elif request.dialog == Dialog.ELICITATION:
+                continue  # the agent looks busy while its form is held; the hook, or the expiry, closes the request
             elif view.since > request.created_at and (view.dialog is None or view.state is not AgentState.WAITING):
                 parts = live.parts
                 await close_request(parts.journal, parts.bus, parts.clock, request, PermissionStatus.ANSWERED_ELSEWHERE)

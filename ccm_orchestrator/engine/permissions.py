@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from ccm_orchestrator.domain.agent import Dialog
 from ccm_orchestrator.domain.answers import completed
 from ccm_orchestrator.domain.asking import ID_PREFIX, request_id
 from ccm_orchestrator.domain.dialogue import (
@@ -135,7 +136,8 @@ class PermissionDesk:
         """The open request that asks the same, or a new one."""
         asked = self._read(run, payload)
         for repetition in itertools.count():
-            wanted = request_id(run.run_id, payload, repetition)
+            asked_by = payload.get("agent_id")
+            wanted = request_id(run.run_id, asked_by, asked.tool_name, asked.tool_input, repetition)
             try:
                 found = await self._journal.permission(wanted)
             except PermissionNotFound:
@@ -169,7 +171,7 @@ class PermissionDesk:
     def _new(self, run: Run, asked: AskedPermission, request_id: str) -> PermissionRequest:
         now = self._clock.now()
         profile = self._profiles.get(run.profile)
-        timeout_s = profile.permission_timeout_s if profile else None
+        timeout_s, on_expiry = expiry_of(profile or Profile(run.profile), asked.dialog)
         request = PermissionRequest(
             request_id=request_id,
             run_id=run.run_id,
@@ -181,7 +183,7 @@ class PermissionDesk:
             status=PermissionStatus.OPEN,
             created_at=now,
             expires_at=None if timeout_s is None else now + timedelta(seconds=timeout_s),
-            on_expiry=profile.permission_expiry if profile else Expiry.DENY,
+            on_expiry=on_expiry,
             context=AskingContext(
                 run.name, run.project, run.profile, asked.directory, asked.permission_mode, asked.subagent
             ),
@@ -245,3 +247,10 @@ class PermissionDesk:
 
     async def _announce(self, request: PermissionRequest) -> None:
         await self._bus.publish(permission_event(request, self._clock.now()))
+
+
+def expiry_of(profile: Profile, dialog: Dialog) -> tuple[float | None, Expiry]:
+    """After how many seconds a request expires (None: never), and what then. A form is not shown while it is held."""
+    if dialog is Dialog.ELICITATION:
+        return profile.elicitation_hold_s, Expiry.TERMINAL
+    return profile.permission_timeout_s, profile.permission_expiry

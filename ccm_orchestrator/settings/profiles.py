@@ -50,6 +50,11 @@ class ProfileTable(ProjectProfileTable):
         default=None,
         description="What becomes of a request that expires: it is denied, or it is left to the agent's terminal.",
     )
+    elicitation_hold_s: PositiveOrZero | None = Field(
+        default=None,
+        description="Seconds that an MCP server's form waits for an answer from elsewhere, before the agent's window "
+        "shows it; 0: it is shown at once and answered there alone.",
+    )
     budget_usd: PositiveOrZero | None = Field(default=None, description="US dollars that a run may cost; 0: no limit.")
     memory_limit_mb: Count | None = Field(
         default=None, description="Memory of the agent with all its children, in MiB."

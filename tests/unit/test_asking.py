@@ -8,20 +8,17 @@ import pytest
 
 from ccm_orchestrator.domain.asking import request_id, screen_shows, subject
 
-ASK = {"tool_name": "Bash", "tool_input": {"command": "npm test", "description": "run"}, "prompt_id": "1"}
-
 
 def test_an_id_depends_on_what_is_asked_by_whom_and_how_often_and_on_nothing_else() -> None:
-    same = request_id("run", ASK, 0)
-    assert same == request_id("run", {**ASK, "prompt_id": "2", "permission_suggestions": [1]}, 0)
-    reordered = {**ASK, "tool_input": dict(reversed(ASK["tool_input"].items()))}  # type: ignore[attr-defined]
-    assert same == request_id("run", reordered, 0)
+    given = {"command": "npm test", "description": "run"}
+    same = request_id("run", None, "Bash", given, 0)
+    assert same == request_id("run", None, "Bash", dict(reversed(given.items())), 0)
     others = [
-        request_id("other", ASK, 0),
-        request_id("run", ASK, 1),
-        request_id("run", {**ASK, "agent_id": "sub"}, 0),
-        request_id("run", {**ASK, "tool_name": "Edit"}, 0),
-        request_id("run", {**ASK, "tool_input": {"command": "npm  test"}}, 0),
+        request_id("other", None, "Bash", given, 0),
+        request_id("run", None, "Bash", given, 1),
+        request_id("run", "sub", "Bash", given, 0),
+        request_id("run", None, "Edit", given, 0),
+        request_id("run", None, "Bash", {"command": "npm  test"}, 0),
     ]
     assert len({same, *others}) == 6 and same.startswith("perm-")
 

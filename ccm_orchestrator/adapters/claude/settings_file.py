@@ -6,6 +6,7 @@ is away costs the agent nothing; only permission requests are held by the daemon
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 
@@ -19,6 +20,8 @@ FIRST_STATUS_FILE = "status-first.json"
 HOOK_TIMEOUT_S = 10
 PERMISSION_TIMEOUT_S = 7 * 24 * 3600
 """How long the agent holds a permission hook open; in milliseconds it must stay below 2**31."""
+ELICITATION_MARGIN_S = 15
+"""The daemon lets go before the agent does. The form is not shown while its hook runs, so this is short."""
 
 Json = dict[str, object]
 
@@ -39,7 +42,11 @@ def agent_settings(order: LaunchOrder, version: Version, hook_script: Path) -> J
 def _hooks(order: LaunchOrder, version: Version, hook_script: Path) -> Json:
     hooks: Json = {event: [{"hooks": [_spool(order, event, hook_script)]}] for event in spooled_events(version)}
     if order.permission_url:
-        hooks["PermissionRequest"] = [{"hooks": [_held(order.permission_url)]}]
+        hooks["PermissionRequest"] = [{"hooks": [_held(order.permission_url, PERMISSION_TIMEOUT_S)]}]
+        hold_s = order.profile.elicitation_hold_s
+        if hold_s > 0:
+            held = _held(order.permission_url, math.ceil(hold_s) + ELICITATION_MARGIN_S)
+            hooks["Elicitation"] = [{"hooks": [_spool(order, "Elicitation", hook_script), held]}]
     return hooks
 
 
@@ -48,11 +55,11 @@ def _spool(order: LaunchOrder, event: str, hook_script: Path) -> Json:
     return {"type": "command", "command": str(hook_script), "args": arguments, "timeout": HOOK_TIMEOUT_S}
 
 
-def _held(url: str) -> Json:
+def _held(url: str, timeout_s: int) -> Json:
     return {
         "type": "http",
         "url": url,
-        "timeout": PERMISSION_TIMEOUT_S,
+        "timeout": timeout_s,
         "headers": {"Authorization": "Bearer $CCM_RUN_TOKEN"},
         "allowedEnvVars": ["CCM_RUN_TOKEN"],
     }

@@ -251,6 +251,31 @@ async def test_a_link_out_of_the_project_is_not_inside_of_it(
     assert [await decided(hook) for hook in hooks] == ["deny"] * len(hooks)
 
 
+FORM = {
+    "dialog": "elicitation",
+    "tool_name": "mcp__elicit__elicitation",
+    "tool_input": {"requested_schema": {"properties": {"name": {"type": "string"}}, "required": ["name"]}},
+}
+
+
+async def test_a_form_is_filled_in_or_left_to_the_terminal_in_time(house: House, api: httpx.AsyncClient) -> None:
+    run = await house.agent()
+    hook = house.ask(FORM)
+    (request,) = await house.asked()
+    path = f"/api/permissions/{request.request_id}"
+    for bad in ({}, {"answers": {"nick": "ada"}}, {"answers": {"name": "ada"}, "scope": "task"}):
+        assert (await api.post(path, json={"decision": "allow"} | bad)).status_code == 422
+    assert (await api.post(path, json={"decision": "allow", "answers": {"name": "ada"}})).status_code == 200
+    assert (await hook).json()["input"]["content"] == {"name": "ada"}
+    late = house.ask(FORM)
+    (again,) = await house.asked()
+    assert again.expires_at is not None and (again.expires_at - again.created_at).total_seconds() == 120
+    house.clock.advance(121)
+    house.bus.wake()
+    assert (await late).status_code == 204
+    assert house.terminal.of_run(run.run_id).pressed == []
+
+
 @pytest.fixture
 async def patient() -> House:
     house = House(Profile("patient", permission_timeout_s=60, permission_expiry=Expiry.TERMINAL))

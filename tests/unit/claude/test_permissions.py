@@ -1,11 +1,13 @@
 """What a permission hook asks, and its answers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from ccm_orchestrator.adapters.claude.permissions import permission_answer, read_permission
+from ccm_orchestrator.domain.agent import Dialog
 from ccm_orchestrator.domain.dialogue import Decision, PermissionRequest, PermissionStatus, Verdict
 
 
@@ -40,6 +42,20 @@ def test_the_answers_of_a_question_travel_in_its_input() -> None:
     answered = {"questions": [], "answers": {"Which?": "Blue"}}
     verdict = Verdict(Decision.ALLOW, "anna", updated_input=answered)
     assert decision("AskUserQuestion", {"questions": []}, verdict)["updatedInput"] == answered
+
+
+def test_a_form_is_accepted_with_its_fields_or_declined() -> None:
+    payload = {"hook_event_name": "Elicitation", "mcp_server_name": "elicit", "message": "Your name?", "mode": "form"}
+    asked = read_permission(payload | {"requested_schema": {"properties": {}}})
+    assert (asked.dialog, asked.tool_name) == (Dialog.ELICITATION, "mcp__elicit__elicitation")
+    assert set(asked.tool_input) == {"message", "mode", "requested_schema"}
+    form = replace(request(asked.tool_name, {}), dialog="elicitation")
+    filled = Verdict(Decision.ALLOW, "anna", updated_input={"content": {"name": "Ada"}})
+    said = [permission_answer(form, verdict)["hookSpecificOutput"] for verdict in (filled, Verdict(Decision.DENY, "x"))]
+    assert said == [
+        {"hookEventName": "Elicitation", "action": "accept", "content": {"name": "Ada"}},
+        {"hookEventName": "Elicitation", "action": "decline"},
+    ]
 
 
 @pytest.mark.parametrize(
