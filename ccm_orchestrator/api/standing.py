@@ -9,9 +9,10 @@ from ccm_orchestrator.api.messages import IdempotencyKey, chosen_id
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.standing_schemas import ChatInput, ChatOutput, StandingAgentInput, StandingAgentOutput
 from ccm_orchestrator.domain.caller import Caller, Scope
+from ccm_orchestrator.domain.dialogue import problem_with_message
 from ccm_orchestrator.domain.standing_agent import StandingAgent
 from ccm_orchestrator.engine.standing_agents import NewStandingAgent
-from ccm_orchestrator.errors import Forbidden
+from ccm_orchestrator.errors import Forbidden, InputError
 
 router = APIRouter(prefix="/api", tags=["standing agents"], route_class=TokenRoute)
 
@@ -20,6 +21,8 @@ router = APIRouter(prefix="/api", tags=["standing agents"], route_class=TokenRou
 @needs(Scope.SUBMIT)
 async def create_agent(services: Services, caller: Asker, body: StandingAgentInput) -> StandingAgentOutput:
     """It has no process before its first message."""
+    if body.message is not None and (problem := problem_with_message(body.message)):
+        raise InputError(problem)
     agent = await services.standing.create(body.agent(caller.owner))
     if body.message is not None:
         await services.standing.send(agent, body.message)

@@ -128,7 +128,8 @@ class StandingAgents:
         return list(await asyncio.gather(*(self.state(agent) for agent in seen)))
 
     async def state(self, agent: StandingAgent) -> StandingState:
-        return await self._tending.state(agent)
+        """As it stands now."""
+        return await self._tending.state(await self._store.agent(agent.agent_id))
 
     async def start(self, agent: StandingAgent) -> StandingAgent:
         """Raises: WrongStatus."""

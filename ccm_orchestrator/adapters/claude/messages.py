@@ -38,13 +38,15 @@ def awaits_enter(text: str, screen: str) -> bool | None:
     """Whether the end of what was typed for this text is the end of what stands in the prompt box. Text that came too
     fast to have been typed is shown there as `[Pasted text #1 +3 lines]`."""
     layout = read_layout(screen)
-    if layout.box is None:
+    if not layout.rules:
         return None
+    typed = "".join(typed_text(text).split())
+    if layout.box is None:  # a long text makes the box taller than the window: only its lower end is to be seen
+        lower_end = "".join("".join(layout.lines[: layout.rules[-1]]).split())
+        return len(typed) > _TAIL and lower_end.endswith(typed[-_TAIL:])
     top, bottom = layout.box
     shown = _PASTED.split("".join("".join(layout.lines[top + 1 : bottom]).partition("❯")[2].split()))
-    if not has_draft(screen):
-        return False
-    return "".join(typed_text(text).split()).endswith(shown[-1][-_TAIL:])
+    return has_draft(screen) and typed.endswith(shown[-1][-_TAIL:])
 
 
 def has_draft(screen: str) -> bool:

@@ -60,6 +60,10 @@ PASTED_IN_THE_MIDDLE = styled("one [Pasted text #2 +31 lines]and the end\x1b[7m 
 NEW_LINE = styled("my unfinished draft\n  \x1b[7m \x1b[0m")
 
 
+LONG = "\n".join(f"line {number} of a long text" for number in range(60))
+TALL = "\n".join([*(f"  line {number} of a long text" for number in range(40, 60)), RULE, "  ⏵⏵ accept edits on"])
+
+
 @pytest.mark.parametrize(
     ("text", "screen", "awaited"),
     [
@@ -74,6 +78,9 @@ NEW_LINE = styled("my unfinished draft\n  \x1b[7m \x1b[0m")
         ("something else", DRAFT, False),
         ("hello", EMPTY, False),
         ("hello", PLACEHOLDER, False),
+        (LONG, TALL, True),
+        (f"{LONG}\nand more", TALL, False),
+        ("text", TALL, False),
         ("hello", "no box at all", None),
     ],
 )
