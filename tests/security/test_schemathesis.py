@@ -31,6 +31,8 @@ CHECKS = [
     response_schema_conformance,
 ]
 """Not that every odd request is refused: a query may carry more than a route looks at."""
+WAITING = ("/internal/hooks", "/api/chat")
+"""Held until a person or an agent answers, and nobody here does."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def suitable() -> dict[str, Any]:
-    """The description without streams, which do not end, and without hooks, which are held until somebody answers."""
+    """The description without streams, which do not end, and without what waits for answers."""
     document = describe()
     document["paths"] = {
         path: operations
         for path, operations in document["paths"].items()
         if not any("text/event-stream" in str(operation) for operation in operations.values())
-        and not path.startswith("/internal/hooks")
+        and not path.startswith(WAITING)
     }
     return document
 
