@@ -47,6 +47,7 @@ class TaskStatus(StrEnum):
 
 
 _TERMINAL = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED})
+OPEN_STATUSES = frozenset(TaskStatus) - _TERMINAL
 _LEASED = frozenset({TaskStatus.CLAIMED, TaskStatus.RUNNING, TaskStatus.WAITING, TaskStatus.ORPHANED})
 
 TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {

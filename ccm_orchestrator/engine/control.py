@@ -27,7 +27,8 @@ from ccm_orchestrator.domain.explanation import Explanation, assumed_view, expla
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.rules import ApprovalRule
 from ccm_orchestrator.domain.run import Mode, Run, RunState, is_run_id
-from ccm_orchestrator.domain.task import DEFAULT_PROFILE, NewTask, Task, TaskStatus
+from ccm_orchestrator.domain.session import session_tag
+from ccm_orchestrator.domain.task import DEFAULT_PROFILE, OPEN_STATUSES, NewTask, Task, TaskStatus
 from ccm_orchestrator.engine.approvals import SAME_AGAIN, Approvals, RuleWish
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.kill_switch import KillSwitch, Stopped
@@ -49,7 +50,7 @@ from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.journal import Journal, RunQuery
 from ccm_orchestrator.ports.launching import Launchpad
 from ccm_orchestrator.ports.outbox import Outbox
-from ccm_orchestrator.ports.tasks import Project
+from ccm_orchestrator.ports.tasks import Project, TaskQuery, TaskStore
 from ccm_orchestrator.ports.terminal import Terminal
 from ccm_orchestrator.ports.world import Clock
 
@@ -141,6 +142,7 @@ class Control:
     async def retry_task(self, ref: str) -> Task:
         """Raises: TaskNotFound, WrongStatus."""
         queue, found = await self._queues.find(ref)
+        await self._check_turn(queue.store, found)
         task = await queue.store.retry(found.task_id)
         await self._publish_task(EventKind.TASK_QUEUED, task, reason="retried")
         self._poke()
@@ -312,6 +314,17 @@ class Control:
         return await self._desk.hold(await self._open_run(run_id), payload, hung_up)
 
     # Parts
+
+    async def _check_turn(self, store: TaskStore, task: Task) -> None:
+        """Two agents that go on with one conversation at a time would split it. Raises: WrongStatus."""
+        tag = next((tag for tag in task.tags if tag.startswith(session_tag(""))), None)
+        if tag is None or not task.status.terminal:
+            return
+        turns = await store.list(TaskQuery(statuses=OPEN_STATUSES, tag=tag, limit=1))
+        if turns:
+            raise WrongStatus(
+                f"The session of task {task.task_id} is at work on turn {turns[0].task_id}: retry this one later."
+            )
 
     def _check_profile(self, name: str) -> None:
         if name not in self._profiles:

@@ -13,7 +13,7 @@ from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.options import RunOptions
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.session import Session, SpawnWish, Turn, TurnWish, problem_with_session, session_tag
-from ccm_orchestrator.domain.task import NewTask, Task, TaskStatus
+from ccm_orchestrator.domain.task import OPEN_STATUSES, NewTask, Task
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.errors import InputError, NotFound, UnknownProject, WrongStatus
@@ -23,7 +23,6 @@ from ccm_orchestrator.ports.tasks import TaskQuery, TaskStore
 from ccm_orchestrator.ports.world import Clock
 
 SOURCE = "spawn"
-OPEN = frozenset(status for status in TaskStatus if not status.terminal)
 MOST_OPEN = 1000
 GENTLE_S = 5.0
 """How long an agent has to end by itself when its session is terminated."""
@@ -125,7 +124,7 @@ class Sessions:
     async def open_turns(self, session_id: str | None = None) -> Sequence[Task]:
         """Tasks of the session, or of all, that have not ended; oldest first."""
         tag = session_tag(session_id) if session_id else None
-        tasks = await self._tasks.list(TaskQuery(statuses=OPEN, tag=tag, limit=MOST_OPEN))
+        tasks = await self._tasks.list(TaskQuery(statuses=OPEN_STATUSES, tag=tag, limit=MOST_OPEN))
         return [task for task in reversed(tasks) if task.source == SOURCE]
 
     async def _ended(self, session_id: str, limit_s: float) -> bool:

@@ -188,6 +188,17 @@ async def test_a_session_that_was_begun_for_one_message_takes_no_other(house: Ho
     assert "without `create_session`" in response.json()["detail"]
 
 
+async def test_a_turn_is_not_retried_while_another_one_is_at_work(house: House, api: httpx.AsyncClient) -> None:
+    first = await spawned(house)
+    await house.store.cancel(first.task.task_id)
+    second = await sessions(house).message(first.session.session_id, TurnWish("More"))
+    response = await api.post(f"/api/tasks/{first.task.task_id}/retry")
+    assert response.status_code == 409
+    assert f"is at work on turn {second.task.task_id}" in response.json()["detail"]
+    await house.store.cancel(second.task.task_id)
+    assert (await api.post(f"/api/tasks/{first.task.task_id}/retry")).status_code == 200
+
+
 async def test_sessions_are_listed_with_what_they_do(house: House, api: httpx.AsyncClient) -> None:
     first, second = await spawned(house), await spawned(house)
     await house.store.cancel(first.task.task_id)
