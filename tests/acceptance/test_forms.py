@@ -28,10 +28,20 @@ elicitation_hold_s = 1
 [approval_rules.form]
 decision = "allow"
 tool = "mcp__form__*"
+
+[approval_rules.wait]
+decision = "allow"
+command = "timeout 4 tail -f /dev/null; true"
 """
 SCENARIO = """
 name = "form"
 summary = "Calls a tool that asks its user by a form, and says what came of it."
+
+[[turn]]
+say = "First I wait until the server is there, as a release that does not wait itself must."
+[[turn.tool]]
+name = "Bash"
+input = { command = "timeout 4 tail -f /dev/null; true", description = "Wait" }
 
 [[turn]]
 [[turn.tool]]
@@ -42,7 +52,7 @@ say = "It said: {last_result}\\n\\n[DONE]"
 """
 
 
-@pytest.fixture(params=claude_versions()[-1:])
+@pytest.fixture(params=claude_versions())
 def daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sandbox]:
     (tmp_path / "form.toml").write_text(SCENARIO)
     with world(CONFIG + FORMS, version=request.param, model=ScriptedModel(load_scenarios(tmp_path))) as sandbox:
