@@ -90,7 +90,7 @@ def _carry_out(connection: sqlite3.Connection, write: Write, path: Path) -> None
     try:
         with translated(path):
             write.result = write.work(connection)
-    except BaseException as error:
+    except BaseException as error:  # raised to whoever waits for this write; the others are not undone with it
         write.error = error
         if not connection.in_transaction:
             raise
