@@ -24,6 +24,7 @@ from ccm_orchestrator.cli.commands import (
     permissions,
     projects,
     services,
+    sessions,
     standing,
     stop_all,
     systems,
@@ -72,6 +73,7 @@ system_group = typer.Typer(help="Systems: the machines that run the daemon.", no
 project_group = typer.Typer(help="Projects: the directories in which agents may work.", no_args_is_help=True)
 token_group = typer.Typer(help="API keys: for programs and machines that call the daemon.", no_args_is_help=True)
 db_group = typer.Typer(help="The database of a Supabase project.", no_args_is_help=True)
+session_group = typer.Typer(help="Sessions: conversations with an agent, line by line.", no_args_is_help=True)
 service_group = typer.Typer(help="The daemon as a service of systemd or launchd.", no_args_is_help=True)
 dev_group = typer.Typer(help="For trying and for building: what a real project would have.", no_args_is_help=True)
 approval_group = typer.Typer(help="Approvals: what agents ask, and rules that answer it.", no_args_is_help=True)
@@ -96,6 +98,7 @@ approval_group.add_typer(rule_group, name="rule")
 projects.add_to(project_group)
 systems.add_to(system_group)
 audit.add_to(audit_group)
+sessions.add_to(session_group)
 services.add_to(service_group)
 services.add_tmux_server_to(app)
 tokens.add_to(token_group)
@@ -108,6 +111,7 @@ app.add_typer(approval_group, name="approval")
 app.add_typer(project_group, name="project")
 app.add_typer(system_group, name="system")
 app.add_typer(audit_group, name="audit")
+app.add_typer(session_group, name="session")
 app.add_typer(service_group, name="service")
 app.add_typer(token_group, name="token")
 app.add_typer(db_group, name="db")

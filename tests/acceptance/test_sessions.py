@@ -199,3 +199,15 @@ def test_a_failure_is_told_as_an_error_before_the_end(daemon: Sandbox) -> None:
     assert [frame.event for frame in stream[-2:]] == ["error", "completed"]
     assert "400" in stream[-2].data["error"]
     assert stream[-1].data["outcome"] == "failed"
+
+
+def test_the_command_line_holds_a_conversation(daemon: Sandbox) -> None:
+    begun_by_command = daemon.run("session", "start", "Say hello. [scenario:chat]")
+    assert begun_by_command.stdout == "Hello. What shall I do?\n"
+    session_id = begun_by_command.stderr.split()[-1]
+    assert "marmalade" in daemon.run("session", "resume", session_id, "The word is marmalade.").stdout
+    again = daemon.run("session", "output", session_id, "--turn", "1", "--json").stdout.splitlines()
+    assert json.loads(again[-1])["outcome"] == "succeeded"
+    assert session_id in daemon.run("session", "list", "-q").stdout.split()
+    nothing_runs = daemon.run("session", "terminate", session_id, check=False)
+    assert nothing_runs.returncode == 2 and "Nothing runs in session" in nothing_runs.stderr
