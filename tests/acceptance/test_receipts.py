@@ -77,6 +77,7 @@ def taken(sandbox: Sandbox) -> list[str]:
     return [comparable(json.loads(str(raw))["prompt"]) for (raw,) in sandbox.query(statement)]
 
 
+@pytest.mark.timeout(600)
 def test_fifty_long_messages_arrive_whole_while_the_agent_is_busy(daemon: Sandbox) -> None:
     texts = [long_text(number) for number in range(COUNT)]
     with daemon.api() as api:
@@ -95,7 +96,8 @@ def test_fifty_long_messages_arrive_whole_while_the_agent_is_busy(daemon: Sandbo
 
         wait_for(f"{COUNT} settled messages", settled, daemon, PATIENCE_S)
         assert [(m["status"], m["detail"]) for m in receipts()] == [("answered", "")] * COUNT
-        assert {message["answer"] for message in receipts()} == {"Read."}
+        answers = {message["answer"] for message in receipts()}
+        assert "Read." in answers and all(answers), "those that came while it worked were answered with that turn"
     told = [prompt for prompt in taken(daemon) if "endof" in prompt]
     assert len(told) == COUNT, "each once"
     for text, prompt in zip(texts, told, strict=True):
