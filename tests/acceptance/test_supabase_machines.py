@@ -36,11 +36,11 @@ MANY = int(os.environ.get("CCM_TEST_TASKS", "300"))
 @pytest.mark.parametrize("names", [("left", "right"), ("left", "middle", "right")], ids=["two", "three"])
 def test_hundreds_of_tasks_run_once_each_on_some_machine(supabase: LocalSupabase, names: tuple[str, ...]) -> None:
     many = MANY if len(names) == 2 else MANY // 3
-    insert(supabase, many)
     with machines(supabase, *names) as each_one:
-        started = time.monotonic()
         for each in each_one:
             each.start_daemon()
+        started = time.monotonic()
+        insert(supabase, many)
         wait_done(supabase, each_one[0], many, limit_s=500)
         print(f"{many} tasks on {len(names)} machines: {time.monotonic() - started:.0f} s")
         runs = runs_of(each_one)

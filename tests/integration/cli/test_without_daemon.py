@@ -273,7 +273,9 @@ def test_what_a_command_changes_without_the_daemon_is_recorded_too(ccm: CommandL
     assert (added["action"], removed["action"]) == ("POST /api/projects", "DELETE /api/projects/{name}")
     assert added["after"]["name"] == "audited" == removed["before"]["name"] and removed["after"] is None
     assert (removed["caller"], removed["kind"]) == ("local", "local")
-    assert "/api/projects/audited" in ccm("audit", "list", "--target", "audited").out
+    found = ccm("audit", "list", "--target", "audited", "--json").json["items"]
+    assert "/api/projects/audited" in {each["target"] for each in found}
+    assert "DELETE /api/projects/{name}" in ccm("audit", "list", "--target", "audited").out
     assert ccm("audit", "list", "--caller", "nobody-of-that-name", "-q").out == ""
 
 
