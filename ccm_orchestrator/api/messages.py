@@ -106,7 +106,9 @@ async def _settled(services: ApiServices, run: Run, message_id: str, wait_s: flo
                 return message
         raise refusals.message_not_found(message_id)
 
-    return await awaited(services.bus, look, lambda message: message.status.final, wait_s) if wait_s else await look()
+    if not wait_s:
+        return await look()
+    return await awaited(services.bus, look, lambda message: message.status.final, wait_s, services.stopping)
 
 
 def chosen_id(agent_id: str, key: str | None) -> str | None:

@@ -14,10 +14,10 @@ from ccm_orchestrator.api.paging import Pager
 from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput, EventPage, TaskInput
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
-from ccm_orchestrator.api.waiting import settled
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller, Scope
-from ccm_orchestrator.domain.task import Task, TaskStatus
+from ccm_orchestrator.domain.task import Task, TaskStatus, is_settled
+from ccm_orchestrator.engine.awaiting import awaited
 from ccm_orchestrator.engine.queues import LOCAL
 from ccm_orchestrator.errors import TaskNotFound, WrongStatus
 from ccm_orchestrator.ports.tasks import TaskQuery
@@ -90,7 +90,12 @@ async def get_task(
     async def look() -> Task:
         return await visible_task(services, caller, task_id)
 
-    return TaskOutput.of(await settled(services, look, wait_s) if wait_s else await look())
+    def done(task: Task) -> bool:
+        return is_settled(task.status, task.hold)
+
+    if not wait_s:
+        return TaskOutput.of(await look())
+    return TaskOutput.of(await awaited(services.bus, look, done, wait_s, services.stopping))
 
 
 @router.post("/{task_id}/stop", status_code=202)

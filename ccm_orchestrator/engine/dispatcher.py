@@ -97,9 +97,9 @@ class Dispatcher:
                 return False
             for request in await self._open_claims():
                 return bool(await self._claim(request))
-            if await self._draining():
-                return False
             if not self._queue.remote and not (await self._queue.store.counts()).get(TaskStatus.QUEUED):
+                return False
+            if await self._draining():
                 return False
             request = self._request(room)
             await self._parts.journal.remember_claim(request)
