@@ -24,7 +24,6 @@ from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.roster import Roster
 from ccm_orchestrator.engine.run import take_over
 from ccm_orchestrator.engine.settle import settle
-from ccm_orchestrator.engine.spawn import with_options
 from ccm_orchestrator.errors import TaskNotFound, TerminalError
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.launching import RunTrace, Ticket, WakeupKind
@@ -159,7 +158,6 @@ async def _live(
     parts: Parts, term: int, run: Run, task: Task, view: AgentView | None, windows: list[WindowInfo], died: bool
 ) -> LiveRun:
     profile = parts.profiles.get(run.profile) or Profile(run.profile, driver=run.driver, mode=run.mode)
-    profile = with_options(profile, task.options)
     start = view or first_view(parts.clock.now(), AgentState.UNKNOWN)
     live = LiveRun(parts, term, run, task, profile, parts.drivers[run.driver], start)
     registry = live.driver.registry_directory()
