@@ -50,4 +50,9 @@ class Paging:
         return page
 
 
-Pager = Annotated[Paging, Depends(Paging)]
+async def _pager(request: Request, response: Response) -> Paging:
+    """Async, though it waits for nothing: FastAPI would make the value in a thread."""
+    return Paging(request, response)
+
+
+Pager = Annotated[Paging, Depends(_pager)]

@@ -19,11 +19,12 @@ _READ: Mapping[str, Callable[[str], object]] = {
 def content(schema: object, answers: Mapping[str, str]) -> dict[str, object]:
     """The values of a form, by field. Raises: InputError."""
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
-    required = schema.get("required") if isinstance(schema, Mapping) else None
+    wanted = schema.get("required") if isinstance(schema, Mapping) else None
+    required = wanted if isinstance(wanted, list) else []
     known: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
     if unknown := [name for name in answers if name not in known]:
         raise InputError(f"The form has no field {unknown[0]!r}; it has {', '.join(map(repr, known)) or 'none'}.")
-    if missing := [name for name in required or () if name not in answers]:
+    if missing := [name for name in required if name not in answers]:
         raise InputError(f"The answer to {missing[0]!r} is missing.")
     return {name: _value(name, known[name], text) for name, text in answers.items()}
 

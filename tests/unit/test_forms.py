@@ -32,6 +32,7 @@ def test_values_have_the_types_of_their_fields() -> None:
         "odd": "x",
     }
     assert content(None, {}) == {} and content({"properties": []}, {}) == {}
+    assert content({"properties": {"age": 7}, "required": 5}, {}) == {}, "a stranger wrote the schema"
 
 
 @pytest.mark.parametrize(

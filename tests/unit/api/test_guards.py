@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from inspect import iscoroutinefunction
 
 import httpx
 import pytest
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
@@ -45,6 +47,18 @@ def test_attack_9_every_socket_wants_the_token_and_the_right_to_read(house: Hous
     assert set(sockets) == SOCKETS
     for socket in sockets.values():
         assert (socket.guard, socket.scope_needed) == (Guard.API_TOKEN, Scope.READ)
+
+
+def test_no_route_waits_for_a_thread(house: House) -> None:
+    """FastAPI calls in one whatever is not awaited, classes included."""
+
+    def called(dependant: Dependant) -> Iterator[object]:
+        yield dependant.call
+        for inner in dependant.dependencies:
+            yield from called(inner)
+
+    threaded = {call for route in routes(house) for call in called(route.dependant) if not iscoroutinefunction(call)}
+    assert not threaded
 
 
 async def upgrade(
