@@ -16,7 +16,7 @@ from ccm_orchestrator.adapters.generic.driver import GenericDriver
 from ccm_orchestrator.api.app import create_app
 from ccm_orchestrator.api.guards import GuardedRoute, GuardedSocket
 from ccm_orchestrator.api.server import ApiServer
-from ccm_orchestrator.api.services import ApiOptions, ApiServices
+from ccm_orchestrator.api.services import ApiOptions, ApiServices, no_metrics
 from ccm_orchestrator.client import AsyncClient, Patience
 from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
 from ccm_orchestrator.domain.profiles import BUILT_IN, Profile
@@ -52,6 +52,7 @@ from ccm_orchestrator.security.identity import Identity, Users
 from ccm_orchestrator.security.keyring import KeyRing
 from ccm_orchestrator.security.rates import RateLimits, Rates
 from ccm_orchestrator.security.secrets import LocalSecrets, Secret
+from ccm_orchestrator.telemetry.metrics import Metrics
 
 API_TOKEN = "api-canary-" + "a" * 40
 INTERNAL_SECRET = "internal-canary-" + "b" * 40
@@ -88,6 +89,7 @@ class House:
         self.rates = Rates(failures_at_once=100_000)
         self.remotes: list[Queue] = []
         self.supabase_health: Callable[[], object] | None = None
+        self.metrics: Metrics | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -133,6 +135,8 @@ class House:
                 outputs=Outputs(self.store, self.journal, self.launchpad, self.watch, self.bus),
                 standing=StandingAgents(self.standing, self.control, tending, self.workshops, self.profiles),
                 supabase_health=self.supabase_health,
+                metrics=self.metrics.render if self.metrics else no_metrics,
+                count_request=self.metrics.request_answered if self.metrics else None,
             )
         )
 

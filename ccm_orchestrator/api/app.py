@@ -17,6 +17,7 @@ from ccm_orchestrator.api import (
     internal,
     keys,
     messages,
+    metrics,
     problems,
     sessions,
     standing,
@@ -53,6 +54,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     internal.router,
     internal.hooks,
     health.router,
+    metrics.router,
 )
 
 
@@ -72,6 +74,8 @@ def create_app(services: ApiServices) -> FastAPI:
         origins=services.options.origins,
         respond=problems.problem_response,
     )
+    if services.count_request is not None:
+        app.add_middleware(metrics.CountRequests, count=services.count_request)
     app.add_middleware(SecurityHeaders)  # the outermost
     return app
 

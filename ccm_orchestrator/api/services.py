@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
@@ -30,6 +30,14 @@ from ccm_orchestrator.security.secrets import LocalSecrets
 
 ESCAPED = 6
 """JSON may spell one byte of a text in six."""
+
+
+CountRequest = Callable[[str, str, int, float], None]
+"""Method, template of the route, status, seconds until the answer began."""
+
+
+async def no_metrics() -> bytes:
+    return b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,10 @@ class ApiServices:
     standing: StandingAgents
     supabase_health: Callable[[], object] | None = None
     """None: no Supabase project is configured."""
+    metrics: Callable[[], Awaitable[bytes]] = no_metrics
+    """In Prometheus' text format."""
+    count_request: CountRequest | None = None
+    """None: nobody counts."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server stops: streams end, and held hooks are let go."""
 

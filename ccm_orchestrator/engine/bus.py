@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from ccm_orchestrator.domain.events import BusEvent, HookRecord, StoredEvent
 from ccm_orchestrator.ports.journal import EventStore
@@ -19,8 +19,12 @@ READ_BATCH = 500
 class Bus:
     """Publishes to the event log and wakes subscribers on whatever event loop they run."""
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(
+        self, store: EventStore, recorded: Callable[[Sequence[HookRecord]], None] = lambda _records: None
+    ) -> None:
+        """`recorded` hears of hook records once they are durable."""
         self.log = store
+        self._recorded = recorded
         self._lock = threading.Lock()
         self._sleepers: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
@@ -34,6 +38,7 @@ class Bus:
         """Keeps hook records and publishes what they mean, in one commit."""
         if records:
             await self.log.ingest(records)
+            self._recorded([record for record, _ in records])
             self.wake()
 
     def wake(self) -> None:

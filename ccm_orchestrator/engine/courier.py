@@ -10,7 +10,7 @@ from typing import Any
 
 from ccm_orchestrator.domain.events import BusEvent, EventKind, StoredEvent
 from ccm_orchestrator.domain.task import TaskStatus
-from ccm_orchestrator.engine.ending import ENDED, GIVEN_BACK
+from ccm_orchestrator.engine.ending import ENDED, GIVEN_BACK, figures
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue, pause_after
@@ -102,7 +102,8 @@ class Courier:
         task = await self._queue.store.get(deed.task_id)
         outcome = task.result.outcome if task.result else deed.result.outcome
         failure = deed.result.failure
-        return ENDED[outcome], {"attempt": deed.result.attempt, "reason": failure.message if failure else ""}
+        told = {"attempt": deed.result.attempt, "reason": failure.message if failure else ""}
+        return ENDED[outcome], told | figures(deed.result)
 
     async def _release(self, deed: Deed) -> tuple[EventKind, dict[str, object]]:
         assert deed.release is not None
@@ -162,11 +163,10 @@ class Courier:
 
 
 def release_data(deed: Deed) -> dict[str, object]:
-    release, failure = deed.release, deed.result.failure
+    release = deed.release
     assert release is not None
-    return {
+    return figures(deed.result) | {
         "reason": release.detail,
-        "failure_kind": failure.kind if failure else None,
         "run_after": release.run_after.isoformat() if release.run_after else None,
         "hold_reason": release.hold.reason if release.hold else None,
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from ccm_orchestrator.domain.events import EventKind
-from ccm_orchestrator.domain.result import Failure, FailureKind, Outcome
+from ccm_orchestrator.domain.result import Failure, FailureKind, Outcome, TaskResult
 from ccm_orchestrator.domain.task import TaskStatus
 
 ENDED = {
@@ -51,3 +51,9 @@ class Ending:
         if self.outcome is None:
             return "a newer claim of the task exists"
         return self.failure.message if self.failure else self.outcome.value
+
+
+def figures(result: TaskResult) -> dict[str, object]:
+    """What the event of an ended run tells of it beside sentences."""
+    kind = result.failure.kind.value if result.failure else None
+    return {"failure_kind": kind, "duration_s": result.duration_s, "usage": asdict(result.usage)}

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 
+import structlog.contextvars
+
 from ccm_orchestrator.domain.task import LeaseKey
 from ccm_orchestrator.engine.cancelling import cancel_all
 from ccm_orchestrator.engine.live import LiveRun
@@ -39,6 +41,8 @@ class Roster:
         task.add_done_callback(self._tasks.discard)
 
     async def _live(self, live: LiveRun, life: Life, again: Life) -> None:
+        run = live.run
+        structlog.contextvars.bind_contextvars(task_id=run.task_id, run_id=run.run_id, agent=run.name)
         try:
             while not await self._attempt(live, life):
                 await asyncio.sleep(AGAIN_S)

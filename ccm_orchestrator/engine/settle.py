@@ -14,7 +14,7 @@ from ccm_orchestrator.domain.run import RunState
 from ccm_orchestrator.domain.summary import summarise
 from ccm_orchestrator.domain.supervision import AfterFailure, NextStep, after_failure
 from ccm_orchestrator.domain.task import Hold, HoldReason
-from ccm_orchestrator.engine.ending import ENDED, GIVEN_BACK, Ending
+from ccm_orchestrator.engine.ending import ENDED, GIVEN_BACK, Ending, figures
 from ccm_orchestrator.engine.failpoints import FINISH_ENDED, FINISH_RECORDED, FINISH_STOPPED
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
@@ -146,7 +146,7 @@ async def _tell_store(live: LiveRun, ending: Ending, result: TaskResult, leases:
         if after is None or after.step is NextStep.FAIL:
             await _finish(live, result)
         else:
-            await _release(live, after, ending)
+            await _release(live, after, ending, result)
     except Fenced:
         await patiently(lambda: live.publish(EventKind.TASK_FENCED, run_id=live.run.run_id))
 
@@ -172,15 +172,15 @@ async def _finish(live: LiveRun, result: TaskResult) -> None:
     task = await patiently(lambda: live.queue.store.get(live.run.task_id))
     outcome = task.result.outcome if task.result else result.outcome
     failure = result.failure.message if result.failure else ""
-    await patiently(lambda: live.publish(ENDED[outcome], agent=live.run.name, attempt=result.attempt, reason=failure))
+    data = {"agent": live.run.name, "attempt": result.attempt, "reason": failure} | figures(result)
+    await patiently(lambda: live.publish(ENDED[outcome], **data))
 
 
-async def _release(live: LiveRun, after: AfterFailure, ending: Ending) -> None:
+async def _release(live: LiveRun, after: AfterFailure, ending: Ending, result: TaskResult) -> None:
     release = _as_release(after, ending)
     task = await patiently(lambda: live.queue.store.release(live.run.key, release))
-    data = {
+    data = figures(result) | {
         "reason": ending.sentence,
-        "failure_kind": ending.failure.kind if ending.failure else None,
         "run_after": after.run_after.isoformat() if after.run_after else None,
         "hold_reason": after.hold.reason if after.hold else None,
     }

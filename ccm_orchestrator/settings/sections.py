@@ -140,6 +140,9 @@ class LogTable(Table):
     format: Annotated[Literal["text", "json"], Expect("`text` or `json`")] = Field(
         default="text", description="One readable line, or one JSON object, per record."
     )
+    max_mb: Positive = Field(default=10.0, description="Megabytes after which `logs/daemon.log` is set aside.")
+    max_days: Positive = Field(default=7.0, description="Days after which it is set aside, too.")
+    keep: CountOrZero = Field(default=5, description="How many files that were set aside are kept.")
 
 
 class SupabaseTable(Table):

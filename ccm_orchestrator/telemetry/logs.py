@@ -1,63 +1,99 @@
-"""The daemon's own log: standard error for whoever supervises it, and a rotating file."""
+"""The daemon's own log: standard error for whoever supervises it, and a file that is set aside now and then."""
 
 from __future__ import annotations
 
-import json
 import logging
-from logging.handlers import RotatingFileHandler
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-MAX_BYTES = 10_000_000
-KEPT_FILES = 5
+from ccm_orchestrator.telemetry.lines import formatter
+from ccm_orchestrator.telemetry.log_file import LogFile, Rotation
+from ccm_orchestrator.telemetry.masking import Masker
+
+LOG_FILE = "daemon.log"
+
+_QUIET = {
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "libtmux": logging.WARNING,  # below that it quotes what windows show
+    "uvicorn": logging.WARNING,  # that it starts and stops is said by the daemon
+    "websockets": logging.WARNING,  # below that it shows addresses and frames, with keys
+    "realtime": logging.CRITICAL,  # it quotes rows; our subscriber says what matters
+}
+
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
+"""Levels and what syslog calls them."""
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object per record, so that no text of a task can forge a second one."""
+@dataclass(frozen=True)
+class LogOptions:
+    level: str = "info"
+    style: str = "text"
+    """`text` or `json`."""
+    rotation: Rotation = field(default_factory=Rotation)
+    system_id: str = ""
+    journal: bool = False
+    """Standard error is read by journald, which has its own clock and wants to be told how bad a line is."""
+
+
+class _JournalFormatter(logging.Formatter):
+    """Each line begins with `<3>` and the like, from which journald takes the priority."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = {
-            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace").decode()
+        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in self._inner.format(record).split("\n"))
 
 
-class LineFormatter(logging.Formatter):
-    """One line per record; control characters are shown, not obeyed."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return _shown(super().formatMessage(record))
-
-    def formatException(self, ei: object) -> str:
-        """Each line of a traceback begins with a bar, so that none of them can pass for a record."""
-        lines = super().formatException(ei).splitlines()  # type: ignore[arg-type]
-        return "\n".join(f"  | {_shown(line)}" for line in lines)
+def is_journal(environment: Mapping[str, str], descriptor: int = 2) -> bool:
+    """Whether this file descriptor is the stream that systemd named in `JOURNAL_STREAM`, and not a file since."""
+    try:
+        device, inode = (int(part) for part in environment.get("JOURNAL_STREAM", "").split(":"))
+        found = os.fstat(descriptor)
+    except (ValueError, OSError):
+        return False
+    return (found.st_dev, found.st_ino) == (device, inode)
 
 
-def _shown(line: str) -> str:
-    return "".join(char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in line)
-
-
-def configure_logs(directory: Path, level: str, style: str) -> None:
-    """Logs go to stderr and to `directory/daemon.log` (0600). `style` is `text` or `json`."""
-    formatter: logging.Formatter = JsonFormatter() if style == "json" else LineFormatter()
+def configure_logs(directory: Path, options: LogOptions, masker: Masker | None = None) -> LogFile:
+    """Everything that is logged in this process goes to stderr and to `directory/daemon.log` (0600)."""
+    masker = masker or Masker()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = directory / "daemon.log"
-    path.touch(mode=0o600)
-    handlers: list[logging.Handler] = [
-        logging.StreamHandler(),
-        RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=KEPT_FILES, encoding="utf-8"),
-    ]
-    for handler in handlers:
-        handler.setFormatter(formatter)
-    logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("websockets").setLevel(logging.WARNING)  # below that it shows addresses and frames, with keys
-    logging.getLogger("realtime").setLevel(logging.CRITICAL)  # it quotes rows; our subscriber says what matters
+    file = LogFile(directory / LOG_FILE, options.rotation)
+    file.setFormatter(formatter(options.style, masker, options.system_id))
+    stderr = logging.StreamHandler()
+    lines = formatter(options.style, masker, options.system_id, timed=not options.journal)
+    stderr.setFormatter(_JournalFormatter(lines) if options.journal else lines)
+    logging.basicConfig(level=options.level.upper(), handlers=[stderr, file], force=True)
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
+    return file
+
+
+def log_whatever_happens() -> None:
+    """Warnings, and errors that nobody caught, go to the log, too."""
+    logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a stderr that nobody reads any more is no reason to write to it about that
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: object) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger(__name__).critical("the daemon ends by an error", exc_info=(kind, error, error.__traceback__))
+
+
+def _log_uncaught_in_thread(found: threading.ExceptHookArgs) -> None:
+    name = found.thread.name if found.thread else "?"
+    error = found.exc_value or found.exc_type()
+    info = (found.exc_type, error, found.exc_traceback)
+    logging.getLogger(__name__).error("the thread %s ends by an error", name, exc_info=info)

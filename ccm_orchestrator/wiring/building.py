@@ -16,6 +16,7 @@ from ccm_orchestrator.adapters.sqlite.approvals import SqliteApprovalRules
 from ccm_orchestrator.adapters.sqlite.audit import SqliteAuditLog
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
+from ccm_orchestrator.adapters.sqlite.figures import SqliteFigures
 from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
 from ccm_orchestrator.adapters.sqlite.keys import SqliteKeyStore
 from ccm_orchestrator.adapters.sqlite.outbox import SqliteOutbox
@@ -65,6 +66,7 @@ class Stores:
     keys: SqliteKeyStore
     sessions: SqliteSessionStore
     standing: SqliteStandingStore
+    figures: SqliteFigures
 
 
 def build_stores(settings: Settings) -> Stores:
@@ -83,6 +85,7 @@ def build_stores(settings: Settings) -> Stores:
         SqliteKeyStore(database),
         SqliteSessionStore(database),
         SqliteStandingStore(database, clock),
+        SqliteFigures(database, clock),
     )
 
 

@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import signal
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Protocol
@@ -43,7 +44,6 @@ from ccm_orchestrator.security.rates import RateLimits
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.settings.sources import read_project_file
-from ccm_orchestrator.telemetry.logs import configure_logs
 from ccm_orchestrator.wiring.building import (
     build_drivers,
     build_launchpad,
@@ -60,6 +60,7 @@ from ccm_orchestrator.wiring.building import (
     build_tending,
     build_terminal,
 )
+from ccm_orchestrator.wiring.observing import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,11 @@ EXIT_HUNG = 70
 """The process ends itself when no fresh orchestrator helps; whoever supervises it starts it anew."""
 UPKEEP_S = 60.0
 TEND_AGAIN_S = 5.0
+
+
+class Health(Protocol):
+    @property
+    def state(self) -> str: ...
 
 
 class Remote(Protocol):
@@ -79,7 +85,7 @@ class Remote(Protocol):
 
     async def stop(self) -> None: ...
 
-    def health(self) -> object: ...
+    def health(self) -> Health: ...
 
     def introduce_again(self) -> None:
         """The projects that are registered here have changed."""
@@ -99,7 +105,10 @@ class Daemon:
         self._users = self._build_users()
         self._second_door = build_second_door(settings)
         self._queues = Queues(self._stores.tasks, [self._remote.queue] if self._remote else ())
-        self._bus = Bus(self._stores.events)
+        self._telemetry = Telemetry(
+            settings, environment, self._stores.figures, self._clock, self._trouble, self._supabase_state
+        )
+        self._bus = Bus(self._stores.events, self._telemetry.metrics.hooks_recorded)
         self._secrets: LocalSecrets | None = None
         self._drivers = build_drivers(settings, environment, self._stores.tasks)
         self._terminal = build_terminal(settings)
@@ -124,12 +133,14 @@ class Daemon:
         settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.state_directory.chmod(0o700)
         self._lock.acquire()
-        configure_logs(settings.state_directory / "logs", settings.log.level, settings.log.format)
+        self._telemetry.start_log()
         self._loop = asyncio.get_running_loop()
         report = await self._stores.database.open()
         if self._remote is not None:
             await self._remote.start()
         self._secrets = load_local_secrets(settings.state_directory)
+        self._telemetry.know(self._secrets)
+        await self._telemetry.follow(self._bus)
         await self._require_somebody_to_let_in()
         self._server = self._build_server(self._secrets)
         await self._server.start()
@@ -156,8 +167,13 @@ class Daemon:
             await self._remote.stop()
         with contextlib.suppress(StoreError):
             await self._bus.publish(BusEvent(EventKind.DAEMON_STOPPED, self._clock.now()))
+        await self._telemetry.stop()
         await self._stores.database.close()
         self._lock.release()
+
+    def reopen_log(self) -> None:
+        """Somebody has moved the log file."""
+        self._telemetry.reopen_log()
 
     async def _require_somebody_to_let_in(self) -> None:
         """A second door that never had a guest is a mistake. That a key ends must not keep a daemon from starting."""
@@ -269,6 +285,8 @@ class Daemon:
             outputs=build_outputs(settings, self._stores, self._bus),
             standing=build_standing(settings, self._environment, self._stores, self._control, self._tending),
             supabase_health=self._remote.health if self._remote else None,
+            metrics=self._telemetry.metrics.render,
+            count_request=self._telemetry.metrics.request_answered,
         )
         return ApiServer(create_app(services), settings.api.host, settings.api.port, self._second_door)
 
@@ -278,6 +296,9 @@ class Daemon:
         if not self._watchdog.ready:
             return "starting"
         return "" if self._watchdog.healthy else "stalled"
+
+    def _supabase_state(self) -> str | None:
+        return self._remote.health().state if self._remote else None
 
     def _orchestrator_ready(self) -> None:
         """Called from an orchestrator's thread."""
@@ -334,6 +355,7 @@ async def _serve(settings: Settings, environment: Mapping[str, str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     daemon = Daemon(settings, environment)
+    loop.add_signal_handler(signal.SIGHUP, asked.set if sys.stdin and sys.stdin.isatty() else daemon.reopen_log)
     start, stop = asyncio.create_task(daemon.start()), asyncio.create_task(asked.wait())
     try:
         await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)

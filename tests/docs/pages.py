@@ -15,9 +15,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ccm_orchestrator.cli.app import EPILOG, app
+from ccm_orchestrator.fakes.clock import FakeClock
+from ccm_orchestrator.fakes.memory_figures import MemoryFigures
+from ccm_orchestrator.fakes.memory_journal import MemoryJournal
+from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.settings.model import ENV_DELIMITER, ENV_PREFIX, Settings
 from ccm_orchestrator.settings.problems import ANY_NAME, every_key, expected, fields_of, nested_model
 from ccm_orchestrator.settings.profiles import ProjectProfileTable
+from ccm_orchestrator.telemetry.lines import FIELDS
+from ccm_orchestrator.telemetry.metrics import Around, Metrics
 from tests.docs.source import CHECKOUT
 
 PROGRAM = "ccm-orchestrator"
@@ -157,9 +163,39 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
+def log_fields_part() -> str:
+    rows = ["| Field | What it is |", "| --- | --- |"]
+    return "\n".join(rows + [f"| `{name}` | {_cell(meaning)} |" for name, meaning in FIELDS.items()])
+
+
+def metrics_part() -> str:
+    clock = FakeClock()
+    store = MemoryFigures(MemoryTaskStore(clock), MemoryJournal(clock), clock)
+    metrics = Metrics(store, clock, Around("", "", 0, CHECKOUT, supabase_state=lambda: "live"))
+    rows = ["| Metric | Kind | Labels | What it is |", "| --- | --- | --- | --- |"]
+    for name, kind, labels, meaning in metrics.described():
+        shown = ", ".join(f"`{label}`" for label in labels)
+        rows.append(f"| `{name}` | {kind} | {shown} | {_cell(meaning)} |")
+    return "\n".join(rows)
+
+
+def alerts_part() -> str:
+    found = re.findall(
+        r"- alert: (\w+).*?severity: (\w+).*?summary: \"(.*?)\"",
+        (CHECKOUT / "monitoring/prometheus/alerts.yml").read_text(),
+        re.DOTALL,
+    )
+    rows = ["| Alert | Severity | Says |", "| --- | --- | --- |"]
+    plain = [
+        (name, severity, re.sub(r"\{\{ [$](?:labels\.)?(\w+).*?\}\}", r"…", text)) for name, severity, text in found
+    ]
+    return "\n".join(rows + [f"| `{name}` | {severity} | {_cell(text)} |" for name, severity, text in plain])
+
+
 PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/configuration.md": {"settings": settings_part, "project keys": project_keys_part},
     "docs/cli.md": {"commands": commands_part},
+    "docs/monitoring.md": {"log fields": log_fields_part, "metrics": metrics_part, "alerts": alerts_part},
 }
 """Page → part → what it says now."""
 

@@ -15,7 +15,7 @@ from ccm_orchestrator.adapters.supabase.loop import StoreLoop
 from ccm_orchestrator.devstack.realtime.faults import REASONS
 from ccm_orchestrator.devstack.realtime.server import RealtimeServer
 from ccm_orchestrator.devstack.stack import LocalSupabase
-from ccm_orchestrator.telemetry.logs import configure_logs
+from ccm_orchestrator.telemetry.logs import LogOptions, configure_logs
 from tests.realtime import A, SocketHost, Tasks, eventually, token
 from tests.subscribing import QUICK, Owner, no_loose_ends, owner
 
@@ -145,7 +145,7 @@ def daemon_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     """As the daemon writes it at level debug."""
     levels = {name: logging.getLogger(name).level for name in ("", "httpx", "websockets", "realtime")}
     monkeypatch.setattr(logging.root, "handlers", [])
-    configure_logs(tmp_path, "debug", "text")
+    configure_logs(tmp_path, LogOptions("debug"))
     yield tmp_path / "daemon.log"
     for handler in logging.root.handlers:
         handler.close()

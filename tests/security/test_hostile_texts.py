@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from ccm_orchestrator.api.guards import GuardedRoute
-from ccm_orchestrator.telemetry.logs import JsonFormatter, LineFormatter
+from ccm_orchestrator.telemetry.lines import formatter
+from ccm_orchestrator.telemetry.masking import Masker
 from tests.api_house import RUN_A, House
 
 MARKUP = "<script>alert(1)</script> <img src=x onerror=alert(1)> [x](javascript:alert(1)) \x1b]8;;http://evil\x07"
@@ -61,14 +62,14 @@ def record(text: str, with_exception: bool = False) -> logging.LogRecord:
 
 @pytest.mark.parametrize("with_exception", [False, True])
 def test_attack_39_a_text_forges_no_line_of_the_log(with_exception: bool) -> None:
-    first, *more = LineFormatter().format(record(FORGED, with_exception)).splitlines()
+    first, *more = formatter("text", Masker()).format(record(FORGED, with_exception)).splitlines()
     assert first.endswith("forged \\ud800") and "\x1b" not in first
     assert bool(more) is with_exception and all(line.startswith("  | ") for line in more)
 
 
 @pytest.mark.parametrize("with_exception", [False, True])
 def test_attack_39_a_text_forges_no_record_of_the_log(with_exception: bool) -> None:
-    line = JsonFormatter().format(record(FORGED, with_exception))
+    line = formatter("json", Masker()).format(record(FORGED, with_exception))
     assert "\n" not in line and "\r" not in line and "\x1b" not in line
     assert line.encode(), "half a character keeps no record from being written"
     assert json.loads(line)["level"] == "warning" and "forged" in json.loads(line)["message"]

@@ -49,7 +49,7 @@ def test_what_a_caller_can_mend_is_his_error_and_nothing_else_is() -> None:
         ("GET", "/internal/nowhere", 404),
         ("GET", "/docs", 404),
         ("GET", "/openapi.json", 404),
-        ("GET", "/metrics", 404),
+        ("GET", "/debug/metrics", 404),
     ],
 )
 async def test_what_is_not_there_is_a_problem_document(

@@ -27,6 +27,7 @@ NOT_FOR_PROGRAMS = {
     ("GET", "/health/database"): "for monitoring",
     ("GET", "/health/supabase"): "for monitoring; `status` has it",
     ("GET", "/health/tmux"): "for monitoring",
+    ("GET", "/metrics"): "for Prometheus",
 }
 SCHEMAS = {
     "AgentOutput": answers.Agent,

@@ -1,0 +1,72 @@
+"""Figures of the embedded database. Each query is answered by an index: prompts and results are not read."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import datetime
+
+from ccm_orchestrator.adapters.sqlite.database import Database
+from ccm_orchestrator.adapters.sqlite.documents import read_time, time_text
+from ccm_orchestrator.ports.figures import Figures
+from ccm_orchestrator.ports.world import Clock
+
+QUEUED = """
+SELECT project, count(*) AS n, min(CASE WHEN run_after IS NULL OR run_after <= :now THEN seq END) AS oldest
+FROM tasks INDEXED BY tasks_queued WHERE status = 'queued' GROUP BY project
+"""
+LEASED = """
+SELECT project, status, count(*) AS n FROM tasks INDEXED BY tasks_leased
+WHERE status IN ('claimed', 'running', 'waiting', 'orphaned') GROUP BY project, status
+"""
+HELD = "SELECT project, count(*) AS n FROM tasks INDEXED BY tasks_held WHERE status = 'held' GROUP BY project"
+AGENTS = """
+SELECT coalesce(views.state, 'spawning') AS state, count(*) AS n
+FROM runs INDEXED BY runs_open LEFT JOIN agent_views views USING (run_id)
+WHERE runs.state <> 'ended' GROUP BY 1
+"""
+PERMISSIONS = """
+SELECT count(*) AS n, (SELECT request FROM permissions WHERE status = 'open' ORDER BY seq LIMIT 1) AS oldest
+FROM permissions WHERE status = 'open'
+"""
+OUTBOX = "SELECT store, count(*) AS n FROM outbox GROUP BY store"
+
+
+class SqliteFigures:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def figures(self) -> Figures:
+        return await self._database.read(lambda c: _figures(c, self._clock.now()))
+
+
+def _figures(connection: sqlite3.Connection, now: datetime) -> Figures:
+    queued = connection.execute(QUEUED, {"now": time_text(now)}).fetchall()
+    tasks = {(row["project"], "queued"): row["n"] for row in queued}
+    tasks |= {(row["project"], row["status"]): row["n"] for row in connection.execute(LEASED)}
+    tasks |= {(row["project"], "held"): row["n"] for row in connection.execute(HELD)}
+    permissions = connection.execute(PERMISSIONS).fetchone()
+    term = connection.execute("SELECT term FROM daemon").fetchone()
+    return Figures(
+        tasks=tasks,
+        oldest_queued_s={row["project"]: _age(connection, row["oldest"], now) for row in queued if row["oldest"]},
+        agents={row["state"]: row["n"] for row in connection.execute(AGENTS)},
+        permissions=permissions["n"],
+        oldest_permission_s=_since(json.loads(permissions["oldest"])["created_at"], now) if permissions["n"] else 0.0,
+        outbox={row["store"]: row["n"] for row in connection.execute(OUTBOX)},
+        term=term["term"] if term else 0,
+    )
+
+
+def _age(connection: sqlite3.Connection, seq: int, now: datetime) -> float:
+    row = connection.execute("SELECT created_at FROM tasks WHERE seq = ?", (seq,)).fetchone()
+    return _since(row["created_at"], now)
+
+
+def _since(at: str, now: datetime) -> float:
+    """A row that somebody inserted by hand may have any text as its time; it counts as new."""
+    try:
+        return max(0.0, (now - read_time(at)).total_seconds())
+    except ValueError:
+        return 0.0

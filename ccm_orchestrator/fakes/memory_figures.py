@@ -1,0 +1,39 @@
+"""Figures of the stores in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ccm_orchestrator.domain.agent import AgentState
+from ccm_orchestrator.domain.task import TaskStatus
+from ccm_orchestrator.ports.figures import Figures
+from ccm_orchestrator.ports.journal import Journal, RunQuery
+from ccm_orchestrator.ports.tasks import TaskQuery, TaskStore
+from ccm_orchestrator.ports.world import Clock
+
+_MOST = 100_000
+_UNFINISHED = frozenset(TaskStatus) - {TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED}
+
+
+class MemoryFigures:
+    def __init__(self, tasks: TaskStore, journal: Journal, clock: Clock) -> None:
+        self._tasks = tasks
+        self._journal = journal
+        self._clock = clock
+
+    async def figures(self) -> Figures:
+        now = self._clock.now()
+        tasks = await self._tasks.list(TaskQuery(statuses=_UNFINISHED, limit=_MOST))
+        queued = [task for task in tasks if task.status is TaskStatus.QUEUED]
+        due = [task for task in queued if task.run_after is None or task.run_after <= now]
+        runs = await self._journal.runs(RunQuery(open_only=True, limit=_MOST))
+        views = await self._journal.views([run.run_id for run in runs])
+        states = [views[run.run_id].state if run.run_id in views else AgentState.SPAWNING for run in runs]
+        permissions = await self._journal.permissions()
+        return Figures(
+            tasks=Counter((task.project, task.status.value) for task in tasks),
+            oldest_queued_s={task.project: (now - task.created_at).total_seconds() for task in due},  # the last wins
+            agents=Counter(state.value for state in states),
+            permissions=len(permissions),
+            oldest_permission_s=(now - permissions[0].created_at).total_seconds() if permissions else 0.0,
+        )

@@ -1,0 +1,31 @@
+"""What can be counted of this system at one moment, from what is stored: right after a restart, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of the embedded store. What is nowhere is in no mapping."""
+
+    tasks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Unfinished tasks by project and status."""
+    oldest_queued_s: Mapping[str, float] = field(default_factory=dict)
+    """Age of the oldest task that could be claimed, by project."""
+    agents: Mapping[str, int] = field(default_factory=dict)
+    """Agents of open runs, by state."""
+    permissions: int = 0
+    """Requests that nobody answered yet."""
+    oldest_permission_s: float = 0.0
+    outbox: Mapping[str, int] = field(default_factory=dict)
+    """Outcomes that a store elsewhere was not told yet, by store."""
+    term: int = 0
+    """How often an orchestrator was started here, ever."""
+
+
+class FigureStore(Protocol):
+    async def figures(self) -> Figures:
+        """Takes milliseconds, however many tasks there are. Raises: StoreError."""
