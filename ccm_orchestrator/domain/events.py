@@ -37,6 +37,10 @@ class EventKind(StrEnum):
     DAEMON_STARTED = "daemon.started"
     DAEMON_STOPPED = "daemon.stopped"
     DAEMON_INCIDENT = "daemon.incident"
+    INCIDENT_OPENED = "incident.opened"
+    """`data["incident"]` (its number), `data["kind"]`, `data["subject"]`, `data["detail"]`."""
+    INCIDENT_RECOVERED = "incident.recovered"
+    """The same, and `data["recovered_by"]`."""
     SYSTEM_SILENT = "system.silent"
     """Another machine was not heard of for five minutes: `data["system_id"]`, `data["silent_s"]`, `data["leased"]`."""
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.settings.model import ENV_DELIMITER, ENV_PREFIX, Settings
-from ccm_orchestrator.settings.problems import every_key, secret_keys, sentence
+from ccm_orchestrator.settings.problems import ANY_NAME, every_key, secret_keys, sentence
 from ccm_orchestrator.settings.profiles import ProjectProfileTable
 from ccm_orchestrator.settings.types import Slug, Table
 
@@ -89,7 +89,7 @@ def read_toml(path: Path, must_exist: bool = False) -> dict[str, Any]:
 
 def require_private(path: Path, values: Mapping[str, Any]) -> None:
     """A file that holds a secret must be its owner's alone. Raises: InvalidSettings."""
-    held = sorted(key for key in secret_keys(Settings) if _has(values, tuple(key.split("."))))
+    held = sorted(key for key in secret_keys(Settings) if _has(values, tuple(key.split(".")), any_name=True))
     if held and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise invalid(
             f"the configuration file {path} holds the secret `{key}` and is open to other users: `chmod 600 {path}`"
@@ -174,10 +174,12 @@ def env_name(path: Sequence[str]) -> str:
     return ENV_PREFIX + ENV_DELIMITER.join(path).upper()
 
 
-def _has(values: Mapping[str, Any], path: tuple[str, ...]) -> bool:
-    here: Any = values
-    for part in path:
-        if not isinstance(here, Mapping) or part not in here:
-            return False
-        here = here[part]
-    return True
+def _has(values: Any, path: tuple[str, ...], any_name: bool = False) -> bool:
+    """`any_name`: where the path says NAME, every key is meant."""
+    if not path:
+        return True
+    if not isinstance(values, Mapping):
+        return False
+    if any_name and path[0] == ANY_NAME:
+        return any(_has(inner, path[1:], any_name) for inner in values.values())
+    return path[0] in values and _has(values[path[0]], path[1:], any_name)
