@@ -30,6 +30,7 @@ from ccm_orchestrator.cli.commands import (
     systems,
     tasks,
     tokens,
+    uninstall,
     wait,
 )
 
@@ -86,6 +87,7 @@ attach.add_to(app)
 logs.add_to(app)
 stop_all.add_to(app)
 doctor.add_to(app)
+uninstall.add_to(app)
 add_task.add_to(task_group)
 tasks.add_to(task_group)
 wait.add_to(task_group)

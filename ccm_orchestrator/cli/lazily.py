@@ -27,6 +27,10 @@ class Heavy(StrEnum):
     STOP_WITHOUT_DAEMON = "ccm_orchestrator.wiring.emergency:stop_without_daemon"
     SERVICE_MANAGER = "ccm_orchestrator.setup.services:service_manager"
     TMUX_SERVER = "ccm_orchestrator.setup.tmux_service:tmux_service"
+    KEPT_SERVICES = "ccm_orchestrator.setup.removal:kept_services"
+    DATA_OF = "ccm_orchestrator.setup.removal:data_of"
+    REQUIRE_NO_DAEMON = "ccm_orchestrator.setup.removal:require_no_daemon"
+    PURGE = "ccm_orchestrator.setup.removal:purge"
     OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"
 
 

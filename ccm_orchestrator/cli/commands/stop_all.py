@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 async def stop_all(session: Session) -> Exit:
     """Stop every agent of this machine now, and begin nothing new. It works also when the daemon does not."""
-    said = await _stopped(session)
+    said = await stopped(session)
     sentence = f"Ended: {', '.join(said['agents']) or 'no agent was running'}. Their tasks are cancelled."
     session.show(said, text(f"{sentence} Nothing new begins until `ccm-orchestrator system drain --off`."))
     if said["surviving"]:
@@ -35,7 +35,8 @@ async def stop_all(session: Session) -> Exit:
     return Exit.OK
 
 
-async def _stopped(session: Session) -> Any:
+async def stopped(session: Session) -> Any:
+    """What `POST /api/stop-all` answers, whether the daemon does or not."""
     try:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(CONNECT_S):
