@@ -35,6 +35,7 @@ from ccm_orchestrator.engine.tending import Tending
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
+from ccm_orchestrator.fakes.memory_acceptance import MemoryAcceptance
 from ccm_orchestrator.fakes.memory_approvals import MemoryApprovalRules
 from ccm_orchestrator.fakes.memory_audit import MemoryAuditLog
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
@@ -106,6 +107,7 @@ class House:
             drivers=drivers,
             profiles=self.profiles,
             approvals=Approvals(self.rules, self.settings_rules, self.clock),
+            acceptance=MemoryAcceptance(self.store, self.events, self.audit),
             clock=self.clock,
             token_of=lambda run_id: token_of(run_id) if run_id in (RUN_A, RUN_B) else None,
             poke=self._poke,

@@ -41,6 +41,8 @@ class Note:
     target: str | None = None
     before: Snapshot | None = None
     after: dict[str, object] = field(default_factory=dict)
+    kept: int | None = None
+    """Status of the answer that the entry tells of, which is stored already, in one commit with the change itself."""
 
 
 async def _note(request: Request) -> Note:
@@ -56,11 +58,10 @@ async def recorded(caller: Caller, path: str, request: Request, handle: Handler)
     services = services_of(request)
     note = request.state.note = Note()
     before = await snapshot(services, path, request.path_params)
-    status, made, target = FAILED, dict[str, object](), str(request.scope["path"])
+    status, response = FAILED, None
     try:
         response = await handle(request)
-        status, made = response.status_code, _made(response)
-        target = response.headers.get("location", target)
+        status = response.status_code
         return response
     except OrchestratorError as error:
         status = STATUS[type(error)]
@@ -75,9 +76,11 @@ async def recorded(caller: Caller, path: str, request: Request, handle: Handler)
         status = UNANSWERED
         raise
     finally:
-        after = made | dict(await snapshot(services, path, request.path_params) or {}) | note.after
-        action, target = f"{request.method} {path}", note.target or target
-        await write_down(services, caller, action, target, status, note.before or before, after or None)
+        if note.kept != status:
+            made, place = _made(response)
+            after = made | dict(await snapshot(services, path, request.path_params) or {}) | note.after
+            action, target = f"{request.method} {path}", note.target or place or str(request.scope["path"])
+            await write_down(services, caller, action, target, status, note.before or before, after or None)
 
 
 async def record_refusal(caller: Caller, path: str, request: Request, error: OrchestratorError) -> None:
@@ -104,12 +107,14 @@ async def write_down(
         log.error("the audit log cannot be written (%s): %s", error.message, _line(entry))
 
 
-def _made(response: Response) -> dict[str, object]:
-    """Streams have no body yet."""
-    body = getattr(response, "body", b"")
+def _made(response: Response | None) -> tuple[dict[str, object], str | None]:
+    """What an answer tells of the thing that was made, and where that is. Streams have no body yet."""
+    if response is None:
+        return {}, None
+    place, body = response.headers.get("location"), getattr(response, "body", b"")
     if not body or "json" not in response.headers.get("content-type", ""):
-        return {}
-    return told(json.loads(body))
+        return {}, place
+    return told(json.loads(body)), place
 
 
 def _line(entry: AuditEntry) -> str:

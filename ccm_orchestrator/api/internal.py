@@ -24,8 +24,7 @@ async def spawn_agent(
     services: Services, caller: Asker, body: SpawnInput, idempotency_key: IdempotencyKey = None
 ) -> TaskOutput:
     """Stores a task; its agent is started as soon as the machine has room."""
-    task, _ = await submit(services, caller, body, "internal", idempotency_key)
-    return TaskOutput.of(task)
+    return TaskOutput.of((await submit(services, caller, body, "internal", idempotency_key)).task)
 
 
 @router.post("/kill-agent", status_code=202)

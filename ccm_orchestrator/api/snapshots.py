@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from ccm_orchestrator.api.services import ApiServices
+from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.errors import OrchestratorError
 
 PATIENCE_S = 2.0
@@ -148,6 +149,12 @@ async def snapshot(services: ApiServices, path: str, parameters: Mapping[str, st
             return await look(services, parameters[named[1]])
     except (OrchestratorError, TimeoutError):
         return None
+
+
+def created(task: Task) -> dict[str, object]:
+    """Of a new task: what is told of the answer to the call that made it."""
+    names = ("task_id", "project", "profile", "status", "model")
+    return {name: value for name in names if (value := getattr(task, name)) is not None}
 
 
 def told(answer: object) -> dict[str, object]:

@@ -9,17 +9,22 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from ccm_orchestrator.api.access import require_own_store, visible_task
+from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
 from ccm_orchestrator.api.paging import Pager
 from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput, EventPage, TaskInput
 from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.snapshots import created
 from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
 from ccm_orchestrator.domain import refusals
+from ccm_orchestrator.domain.audit import AuditEntry, entry_of
 from ccm_orchestrator.domain.caller import Caller, Scope
 from ccm_orchestrator.domain.task import Task, TaskStatus, is_settled
 from ccm_orchestrator.engine.awaiting import awaited
+from ccm_orchestrator.engine.control import EntryOf, no_entry
 from ccm_orchestrator.engine.queues import LOCAL
 from ccm_orchestrator.errors import TaskNotFound, WrongStatus
+from ccm_orchestrator.ports.acceptance import Accepted
 from ccm_orchestrator.ports.tasks import TaskQuery
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"], route_class=TokenRoute)
@@ -37,13 +42,24 @@ IdempotencyKey = Annotated[
 @router.post("", status_code=201)
 @needs(Scope.SUBMIT)
 async def create_task(
-    services: Services, caller: Asker, body: TaskInput, response: Response, idempotency_key: IdempotencyKey = None
+    services: Services,
+    caller: Asker,
+    note: Noted,
+    body: TaskInput,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> TaskOutput:
     """201 for a new task, 200 for one that is there already; both come after it is durably stored."""
-    task, is_new = await submit(services, caller, body, "api", idempotency_key)
-    response.status_code = 201 if is_new else 200
-    response.headers["Location"] = f"/api/tasks/{task.task_id}"
-    return TaskOutput.of(task)
+
+    def entry(task: Task) -> AuditEntry:
+        made = entry_of(caller, services.control.now(), "POST /api/tasks", _place(task), 201)
+        return replace(made, after=created(task))
+
+    accepted = await submit(services, caller, body, "api", idempotency_key, entry)
+    note.kept = 201 if accepted.audited else None
+    response.status_code = 201 if accepted.is_new else 200
+    response.headers["Location"] = _place(accepted.task)
+    return TaskOutput.of(accepted.task)
 
 
 @router.get("")
@@ -137,15 +153,16 @@ async def list_task_events(
 
 
 async def submit(
-    services: ApiServices, caller: Caller, body: TaskInput, source: str, key: str | None
-) -> tuple[Task, bool]:
+    services: ApiServices, caller: Caller, body: TaskInput, source: str, key: str | None, entry: EntryOf = no_entry
+) -> Accepted:
     """The key becomes the task's id, so that a repeated request finds the task for as long as the store keeps it."""
     require_own_store(caller, body.store)
     if caller.owner is not None:
         for task_id in body.after:
             await _require_visible_dependency(services, caller, task_id)
     new = replace(body.new_task(source, _task_id(caller, key)), owner=caller.owner)
-    task, is_new = await services.control.submit(new, body.store)
+    accepted = await services.control.submit(new, body.store, entry)
+    task = accepted.task
     if not caller.sees(task.owner):
         raise WrongStatus(f"The dedup key {body.dedup_key!r} is in use by somebody else: choose another one.")
     if key is not None and (task.project, task.prompt) != (new.project, new.prompt):
@@ -153,7 +170,11 @@ async def submit(
             f"The Idempotency-Key or dedup key was used for task {task.task_id}, which asks for something else.",
             task_id=task.task_id,
         )
-    return task, is_new
+    return accepted
+
+
+def _place(task: Task) -> str:
+    return f"/api/tasks/{task.task_id}"
 
 
 def _task_id(caller: Caller, key: str | None) -> str | None:

@@ -98,6 +98,7 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         drivers=drivers,
         profiles=profiles,
         approvals=Approvals(stores.approval_rules, settings.approval_rules(), clock),
+        acceptance=stores.tasks,
         clock=clock,
         token_of=secrets.run_token,
         poke=lambda: None,

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from ccm_orchestrator.domain.agent import AgentView
+from ccm_orchestrator.domain.audit import AuditEntry
 from ccm_orchestrator.domain.dialogue import (
     RUN_ENDED,
     Message,
@@ -46,6 +47,7 @@ from ccm_orchestrator.errors import (
     UnknownProfile,
     WrongStatus,
 )
+from ccm_orchestrator.ports.acceptance import Acceptance, Accepted, Beside
 from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.journal import Journal, RunQuery
 from ccm_orchestrator.ports.launching import Launchpad
@@ -55,6 +57,13 @@ from ccm_orchestrator.ports.terminal import Terminal
 from ccm_orchestrator.ports.world import Clock
 
 MAX_HISTORY_LINES = 10_000
+
+EntryOf = Callable[[Task], AuditEntry | None]
+"""What the audit log is to say of a task that is new."""
+
+
+def no_entry(_task: Task) -> None:
+    """Nobody asked for it, or the audit log is written elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,7 @@ class Control:
         drivers: Mapping[str, AgentDriver],
         profiles: Mapping[str, Profile],
         approvals: Approvals,
+        acceptance: Acceptance,
         clock: Clock,
         token_of: Callable[[str], str | None],
         poke: Callable[[], None],
@@ -90,6 +100,7 @@ class Control:
         """`token_of` gives a run's secret for its permission hook (None: it has none); `poke` is thread-safe, and so is
         `projects_changed`, which tells those who must know which projects this machine has."""
         self._queues = queues
+        self._acceptance = acceptance
         self._journal = journal
         self._outbox = outbox
         self._bus = bus
@@ -110,16 +121,26 @@ class Control:
 
     # Tasks
 
-    async def submit(self, new: NewTask, store: str = LOCAL) -> tuple[Task, bool]:
+    async def submit(self, new: NewTask, store: str = LOCAL, entry: EntryOf = no_entry) -> Accepted:
         """The stored task, and whether it is new. An empty `profile` means the project's, else `executor`.
 
+        The embedded store keeps the `entry` of a new task in the audit log, in the same commit.
         Raises: what `TaskStore.enqueue` raises; InputError (no such store).
         """
-        task, is_new = await self._queues.named(store).store.enqueue(await self.with_profile(new))
-        if is_new:
-            await self._publish_task(EventKind.TASK_CREATED, task, project=task.project, profile=task.profile)
+        queue = self._queues.named(store)
+        if queue.remote:
+            task, is_new = await queue.store.enqueue(await self.with_profile(new))
+            accepted = Accepted(task, is_new)
+            if is_new:
+                await self._bus.publish(self._created(task))
+        else:
+            if new.profile:
+                self._check_profile(new.profile)
+            accepted = await self._acceptance.accept(new, lambda task: Beside((self._created(task),), entry(task)))
+            if accepted.is_new:
+                self._bus.wake({EventKind.TASK_CREATED})
         self._poke()
-        return task, is_new
+        return accepted
 
     async def with_profile(self, new: NewTask) -> NewTask:
         """An empty `profile` becomes the project's, else `executor`. Raises: UnknownProfile."""
@@ -358,6 +379,10 @@ class Control:
 
     def _status(self, run: Run, view: AgentView | None, task: Task | None) -> AgentStatus:
         return AgentStatus(run, view or assumed_view(run), task, self._terminal.attach_argv(run.window))
+
+    def _created(self, task: Task) -> BusEvent:
+        data = {"project": task.project, "profile": task.profile}
+        return BusEvent(EventKind.TASK_CREATED, self._clock.now(), task.task_id, task.run_id, data)
 
     async def _publish_task(self, kind: EventKind, task: Task, **data: object) -> None:
         await self._bus.publish(BusEvent(kind, self._clock.now(), task.task_id, task.run_id, data))

@@ -54,6 +54,7 @@ class Dispatcher:
         self._check_term = check_term
         self._room = asyncio.Event()
         self._complaint = ""
+        self._drained = False
         self.ticks = 0
         """Rises with every turn of the loop: the proof of progress."""
 
@@ -95,6 +96,8 @@ class Dispatcher:
         with self._capacity.reserve() as room:
             if room <= 0:
                 return False
+            if self._drained and await self._draining():  # and no claim of ours is open
+                return False
             for request in await self._open_claims():
                 return bool(await self._claim(request))
             if not self._queue.remote and not (await self._queue.store.counts()).get(TaskStatus.QUEUED):
@@ -109,7 +112,8 @@ class Dispatcher:
     async def _draining(self) -> bool:
         """As the embedded store has it: one that is somewhere else may not have been told yet."""
         systems = await self._parts.queues.local.systems()
-        return any(system.draining for system in systems if system.system_id == self._parts.system_id)
+        self._drained = any(one.draining for one in systems if one.system_id == self._parts.system_id)
+        return self._drained
 
     def _request(self, count: int) -> ClaimRequest:
         parts = self._parts

@@ -141,8 +141,9 @@ class Sessions:
         """The task comes first: the turns that are open are known by their tasks alone."""
         before = [task for task in await self.open_turns(session.session_id) if task.task_id != task_id]
         new = self._task(session, wish, driver, task_id, resume, tuple(task.task_id for task in before))
-        task, is_new = await self._control.submit(new)
-        if not is_new and (task.prompt, task.project) != (new.prompt, new.project):
+        accepted = await self._control.submit(new)
+        task = accepted.task
+        if not accepted.is_new and (task.prompt, task.project) != (new.prompt, new.project):
             raise WrongStatus(f"The Idempotency-Key was used for task {task.task_id}, which asks for something else.")
         await self.store.add(session)
         turn, _ = await self.store.add_turn(session.session_id, task.task_id, self._clock.now())

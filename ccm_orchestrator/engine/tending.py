@@ -84,7 +84,7 @@ class Tending:
         """For ever. What cannot be done now is tried again at the next sweep."""
         cursor = await self.bus.log.last_seq()
         await self._sweep()
-        async for stored in self.bus.follow(cursor, idle_s=SWEEP_S):
+        async for stored in self.bus.follow(cursor, idle_s=SWEEP_S, kinds=_NEWS):
             if stored is None:
                 await self._sweep()
             elif stored.event.kind in _NEWS and stored.event.task_id is not None:
@@ -182,7 +182,7 @@ class Tending:
                 linger_s=agent.idle_s,
             ),
         )
-        task, _ = await self._control.submit(new)
+        task = (await self._control.submit(new)).task
         await self._store.save(replace(agent, model=model, task_id=task.task_id, detail=""))
         if task.task_id == new.task_id:
             await self._store.save_message(replace(message, task_id=task.task_id, tries=message.tries + 1))

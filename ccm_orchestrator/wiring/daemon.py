@@ -247,6 +247,7 @@ class Daemon:
             drivers=self._drivers,
             profiles=self.settings.profiles(),
             approvals=Approvals(self._stores.approval_rules, self.settings.approval_rules(), self._clock),
+            acceptance=self._stores.tasks,
             clock=self._clock,
             token_of=local_secrets.run_token,
             poke=self._watchdog.poke,

@@ -23,8 +23,7 @@ class SqliteAuditLog:
         self._database = database
 
     async def record(self, entry: AuditEntry) -> None:
-        row = _row(entry)
-        await self._database.write(lambda c: c.execute(_ADD, row))
+        await self._database.write(lambda c: add(c, entry))
 
     async def read(self, query: AuditQuery) -> Sequence[AuditRecord]:
         conditions, values = ["1"], list[object]()
@@ -41,6 +40,10 @@ class SqliteAuditLog:
         statement = f"SELECT * FROM audit_log WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT ?"
         rows = await self._database.read(lambda c: c.execute(statement, (*values, query.limit)).fetchall())
         return [_record(row) for row in rows]
+
+
+def add(connection: sqlite3.Connection, entry: AuditEntry) -> None:
+    connection.execute(_ADD, _row(entry))
 
 
 def _row(entry: AuditEntry) -> tuple[object, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,48 +25,74 @@ class Write:
     """Work for the writing connection, and what comes of it once that is durable."""
 
     work: Callable[[sqlite3.Connection], Any]
-    outcome: Future[Any] = field(default_factory=Future)
+    outcome: asyncio.Future[Any]
     result: Any = None
     error: BaseException | None = None
 
 
 class Commits:
-    """Its `drain` is called by the thread that writes, as often as something was put."""
+    """Writes wait here for the thread that carries them out."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._waiting: collections.deque[Write] = collections.deque()
+        self._draining = False
 
-    def put(self, work: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
-        """From any thread."""
-        write = Write(work)
-        self._waiting.append(write)
+    def put(self, work: Callable[[sqlite3.Connection], Any], call_drain: Callable[[], object]) -> asyncio.Future[Any]:
+        """Of whichever event loop runs. `call_drain` has the writing thread call `drain`, unless that is at it."""
+        write = Write(work, asyncio.get_running_loop().create_future())
+        with self._lock:
+            if not self._draining:
+                call_drain()
+                self._draining = True
+            self._waiting.append(write)
         return write.outcome
 
     def drain(self, connection: Callable[[], sqlite3.Connection], path: Path) -> None:
-        """Carries out all that wait now, in order; nothing when an earlier call took them.
+        """Carries out in order all that wait, and those that come meanwhile.
 
-        A write that raises is undone alone; when the commit fails, all are. No result is told before it is durable.
+        A write that raises is undone alone; when the commit fails, all of it are. No result is told before it is
+        durable.
         """
-        taken = self._take()
-        try:
-            with translated(path):
-                _commit(connection(), taken, path)
-        except BaseException as error:  # noqa: BLE001 - handed to everybody whose write it undid
-            for write in taken:
-                write.error = write.error or error
-        for write in taken:
-            if write.error is not None:
-                write.outcome.set_exception(write.error)
-            else:
-                write.outcome.set_result(write.result)
+        while taken := self._take():
+            try:
+                with translated(path):
+                    _commit(connection(), taken, path)
+            except BaseException as error:  # noqa: BLE001 - handed to everybody whose write it undid
+                for write in taken:
+                    write.error = write.error or error
+            _tell(taken)
 
     def _take(self) -> list[Write]:
+        """Without those who do not want it any more."""
         taken = list[Write]()
-        while self._waiting and len(taken) < MOST:
-            write = self._waiting.popleft()
-            if write.outcome.set_running_or_notify_cancel():
-                taken.append(write)
+        with self._lock:
+            while self._waiting and len(taken) < MOST:
+                write = self._waiting.popleft()
+                if not write.outcome.cancelled():
+                    taken.append(write)
+            self._draining = bool(taken)
         return taken
+
+
+def _tell(writes: Sequence[Write]) -> None:
+    """Wakes each event loop once, however many of these writes are its own."""
+    by_loop = collections.defaultdict[asyncio.AbstractEventLoop, list[Write]](list)
+    for write in writes:
+        by_loop[write.outcome.get_loop()].append(write)
+    for loop, told in by_loop.items():
+        with suppress(RuntimeError):  # it has ended, and whoever waited with it
+            loop.call_soon_threadsafe(_settle, told)
+
+
+def _settle(writes: Sequence[Write]) -> None:
+    for write in writes:
+        if write.outcome.done():
+            continue
+        if write.error is not None:
+            write.outcome.set_exception(write.error)
+        else:
+            write.outcome.set_result(write.result)
 
 
 def _commit(connection: sqlite3.Connection, writes: Sequence[Write], path: Path) -> None:

@@ -79,12 +79,11 @@ class Database:
 
         Writes that wait together are committed together, each whole or not at all.
         """
-        outcome = self._commits.put(work)
         try:
-            await self._in_thread(self._write_thread, lambda: self._commits.drain(self._writing, self.path))
-            result: T = outcome.result()
-        finally:
-            outcome.cancel()  # who was cancelled before it began does not want it any more
+            outcome = self._commits.put(work, self._call_drain)
+        except RuntimeError as error:
+            raise self._is_closed() from error
+        result: T = await outcome
         return result
 
     async def read(self, work: Work[T]) -> T:
@@ -101,8 +100,14 @@ class Database:
         try:
             running = asyncio.get_running_loop().run_in_executor(threads, self._translated, work)
         except RuntimeError as error:
-            raise StoreUnavailable(f"The database {self.path} is closed.", path=self.path) from error
+            raise self._is_closed() from error
         return await running
+
+    def _call_drain(self) -> None:
+        self._write_thread.submit(self._commits.drain, self._writing, self.path)
+
+    def _is_closed(self) -> StoreUnavailable:
+        return StoreUnavailable(f"The database {self.path} is closed.", path=self.path)
 
     def _translated(self, work: Callable[[], T]) -> T:
         with translated(self.path):

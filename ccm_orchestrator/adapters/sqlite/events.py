@@ -25,13 +25,13 @@ class SqliteEventStore:
         self._database = database
 
     async def append(self, events: Sequence[BusEvent]) -> Sequence[StoredEvent]:
-        return await self._database.write(lambda c: _append(c, events))
+        return await self._database.write(lambda c: append(c, events))
 
     async def ingest(self, records: Sequence[tuple[HookRecord, Sequence[BusEvent]]]) -> Sequence[StoredEvent]:
         def work(connection: sqlite3.Connection) -> list[StoredEvent]:
             fresh = _unknown(connection, records)
             connection.executemany(_ADD_HOOK, [_hook_row(record) for record, _ in fresh])
-            return _append(connection, [event for _, events in fresh for event in events])
+            return append(connection, [event for _, events in fresh for event in events])
 
         return await self._database.write(work)
 
@@ -67,7 +67,7 @@ class SqliteEventStore:
         return removed
 
 
-def _append(connection: sqlite3.Connection, events: Sequence[BusEvent]) -> list[StoredEvent]:
+def append(connection: sqlite3.Connection, events: Sequence[BusEvent]) -> list[StoredEvent]:
     stored = [StoredEvent(seq, event) for seq, event in enumerate(events, _last_seq(connection) + 1)]
     connection.executemany(_ADD_EVENT, [_event_row(entry) for entry in stored])
     return stored

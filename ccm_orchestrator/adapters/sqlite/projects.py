@@ -34,6 +34,12 @@ def remove(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("DELETE FROM projects WHERE name = ?", (name,))
 
 
+def profile_of(connection: sqlite3.Connection, name: str) -> str | None:
+    """Of its tasks that name none; None also when there is no such project."""
+    row = connection.execute("SELECT * FROM projects WHERE name = ?", (name,)).fetchone()
+    return None if row is None else RowReader(row).optional_text("profile")
+
+
 def read_all(connection: sqlite3.Connection) -> list[Project]:
     """By name."""
     found = []

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ccm_orchestrator.adapters.doorbell import Doorbell
 from ccm_orchestrator.adapters.sqlite import (
+    accepting,
     claiming,
     enqueueing,
     outcomes,
@@ -28,6 +29,7 @@ from ccm_orchestrator.domain import leasing, refusals
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import LeaseKey, NewTask, Task, TaskStatus, problem_with
 from ccm_orchestrator.errors import InvalidProject, InvalidTask
+from ccm_orchestrator.ports.acceptance import Accepted, Beside
 from ccm_orchestrator.ports.systems import SystemInfo, SystemView
 from ccm_orchestrator.ports.tasks import (
     ClaimRequest,
@@ -57,10 +59,12 @@ class SqliteTaskStore:
         self._changes_seen = 0
 
     async def enqueue(self, new: NewTask) -> tuple[Task, bool]:
-        problem = problem_with(new)
-        if problem:
-            raise InvalidTask(problem)
+        _check(new)
         return await self._write(lambda c: enqueueing.enqueue(c, new, self._queue_limit, self._clock.now()))
+
+    async def accept(self, new: NewTask, beside: Callable[[Task], Beside]) -> Accepted:
+        _check(new)
+        return await self._write(lambda c: accepting.accept(c, new, beside, self._queue_limit, self._clock.now()))
 
     async def get(self, task_id: str) -> Task:
         return await self._database.read(lambda c: table.get(c, task_id))
@@ -182,6 +186,12 @@ class SqliteTaskStore:
             return table.update(connection, task, step(task))
 
         return await self._write(work)
+
+
+def _check(new: NewTask) -> None:
+    problem = problem_with(new)
+    if problem:
+        raise InvalidTask(problem)
 
 
 def _changes(connection: sqlite3.Connection) -> int:

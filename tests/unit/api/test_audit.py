@@ -10,7 +10,7 @@ import pytest
 
 from ccm_orchestrator.api.auditing import HARMLESS
 from ccm_orchestrator.api.guards import Guard, GuardedRoute
-from ccm_orchestrator.api.snapshots import LOOKS, thing_named_by
+from ccm_orchestrator.api.snapshots import LOOKS, thing_named_by, told
 from ccm_orchestrator.domain.audit import AuditEntry
 from ccm_orchestrator.domain.caller import CallerKind
 from ccm_orchestrator.errors import StoreUnavailable
@@ -92,6 +92,7 @@ async def test_what_a_call_makes_is_named(house: House, api: httpx.AsyncClient) 
     assert (entry.action, entry.target, entry.status) == ("POST /api/tasks", made.headers["location"], 201)
     assert entry.before is None and entry.after is not None
     assert (entry.after["task_id"], entry.after["status"]) == (made.json()["task_id"], "queued")
+    assert entry.after == told(made.json()), "though it was stored before there was an answer"
     assert "canary" not in repr(entry), "texts stay where they are stored"
 
 

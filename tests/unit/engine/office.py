@@ -18,7 +18,9 @@ from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.engine.standing_agents import StandingAgents
 from ccm_orchestrator.engine.tending import Tending
+from ccm_orchestrator.fakes.memory_acceptance import MemoryAcceptance
 from ccm_orchestrator.fakes.memory_approvals import MemoryApprovalRules
+from ccm_orchestrator.fakes.memory_audit import MemoryAuditLog
 from ccm_orchestrator.fakes.memory_standing import FakeWorkshops, MemoryStandingStore
 from tests.unit.engine.house import PROFILES, House
 
@@ -49,6 +51,7 @@ class Office:
             profiles=PROFILES,
             clock=home.clock,
             approvals=Approvals(MemoryApprovalRules(), (), home.clock),
+            acceptance=MemoryAcceptance(home.store, home.events, MemoryAuditLog()),
             token_of=lambda _run_id: None,
             poke=lambda: None,
         )
