@@ -19,6 +19,7 @@ from ccm_orchestrator.cli.commands import (
     db,
     dev,
     doctor,
+    init,
     logs,
     messages,
     permissions,
@@ -86,6 +87,7 @@ daemon.add_to(app)
 attach.add_to(app)
 logs.add_to(app)
 stop_all.add_to(app)
+init.add_to(app)
 doctor.add_to(app)
 uninstall.add_to(app)
 add_task.add_to(task_group)

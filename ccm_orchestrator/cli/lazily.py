@@ -2,7 +2,7 @@
 
 `ccm-orchestrator --help`, shell completion and every command that talks to a running daemon would otherwise pay for the
 web framework, the database and the whole engine, which take longer to import than the command itself. What is named
-here is needed by `serve`, `demo`, `doctor`, `db`, `service`, and by commands that find no daemon.
+here is needed by `serve`, `demo`, `init`, `doctor`, `db`, `service`, and by commands that find no daemon.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ class Heavy(StrEnum):
 
     SERVE = "ccm_orchestrator.wiring.daemon:serve"
     DEMO = "ccm_orchestrator.demo.run:main"
+    PREPARE = "ccm_orchestrator.cli.preparing:prepare"
+    CHANGED_DOCUMENT = "ccm_orchestrator.setup.planning:changed_document"
+    TRIAL = "ccm_orchestrator.demo.run:trial"
     EXAMINE = "ccm_orchestrator.setup.doctor:examine"
     MIGRATE = "ccm_orchestrator.adapters.supabase.migrator:migrate"
     READ_SCHEMA = "ccm_orchestrator.adapters.supabase.migrator:read_schema"

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +61,16 @@ class DemoFailed(Exception):
     """The demo did not go as it should."""
 
 
-def main(claude: Path | None = None, keep: bool = False) -> int:
+def trial(claude: Path | None = None) -> int:
+    """One act of the demo, told on stderr. 0 when it went as it should."""
+    return main(claude, acts=ACTS[:1], console=Console(highlight=False, stderr=True))
+
+
+def main(
+    claude: Path | None = None, keep: bool = False, acts: Sequence[Act] = ACTS, console: Console | None = None
+) -> int:
     """0 when everything went as it should. `keep` leaves the sandbox behind for a look around."""
-    console = Console(highlight=False)
+    console = console or Console(highlight=False)
     executable = claude or find_claude()
     if executable is None:
         console.print(
@@ -72,7 +79,7 @@ def main(claude: Path | None = None, keep: bool = False) -> int:
         return 1
     directory = Path(tempfile.mkdtemp(prefix="ccm-demo-"))
     try:
-        _play(console, directory, executable)
+        _play(console, directory, executable, acts)
     except KeyboardInterrupt:
         console.print("\nInterrupted; the demo's daemon and agents are ended.")
         return 130
@@ -88,11 +95,11 @@ def main(claude: Path | None = None, keep: bool = False) -> int:
     return 0
 
 
-def _play(console: Console, directory: Path, claude: Path) -> None:
+def _play(console: Console, directory: Path, claude: Path, acts: Sequence[Act]) -> None:
     started = time.monotonic()
     model = ScriptedModel(shipped_scenarios())
     with model.in_thread() as model_url, Sandbox(directory, claude, model_url, CONFIG) as sandbox:
-        Show(console, sandbox).play()
+        Show(console, sandbox, acts).play()
     console.print(
         f"\n[bold green]Everything went as it should[/] ({time.monotonic() - started:.0f} s). "
         "Daemon, tmux server and agents of the demo are ended."
@@ -100,11 +107,12 @@ def _play(console: Console, directory: Path, claude: Path) -> None:
 
 
 class Show:
-    """Runs the three acts and tells what happens."""
+    """Runs the acts and tells what happens."""
 
-    def __init__(self, console: Console, sandbox: Sandbox) -> None:
+    def __init__(self, console: Console, sandbox: Sandbox, acts: Sequence[Act]) -> None:
         self._console = console
         self._sandbox = sandbox
+        self._acts = acts
         self._titles: dict[str, str] = {}
         self._started = time.monotonic()
         self._answers: list[subprocess.Popen[str]] = []
@@ -115,7 +123,7 @@ class Show:
         self._say("starting a daemon of its own, with a scripted model in the place of the real one")
         sandbox.start_daemon()
         sandbox.run("project", "add", str(sandbox.project), "--name", "sample")
-        for act in ACTS:
+        for act in self._acts:
             task_id = sandbox.insert_task(act.prompt, profile=act.profile, tags=json.dumps(["demo"]))
             self._titles[task_id] = act.title
             self._say(f"inserted a row: [bold]{act.title}[/] ({task_id[:8]})")
@@ -123,7 +131,7 @@ class Show:
         self._console.print(f"         [dim]to watch the agents meanwhile:\n         {attach}[/]", soft_wrap=True)
         self._follow()
         self._check_answers()
-        for act, task_id in zip(ACTS, self._titles, strict=True):
+        for act, task_id in zip(self._acts, self._titles, strict=True):
             self._check(act, task_id)
 
     def _say(self, text: str) -> None:
@@ -189,9 +197,10 @@ class Show:
 
     def _check(self, act: Act, task_id: str) -> None:
         self._console.print()
-        sys.stdout.flush()
+        stream = sys.stderr if self._console.stderr else sys.stdout
+        stream.flush()
         shown = self._sandbox.cli("task", "show", task_id)
-        subprocess.run(shown, env=self._sandbox.env, check=True, timeout=STOP_LIMIT_S)
+        subprocess.run(shown, env=self._sandbox.env, check=True, timeout=STOP_LIMIT_S, stdout=stream)
         with self._sandbox.api() as api:
             task = api.get(f"/api/tasks/{task_id}").json()
         if task["status"] != "succeeded":

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +16,7 @@ from ccm_orchestrator.settings.editing import parse_value, with_value
 from ccm_orchestrator.settings.problems import secret_keys
 from ccm_orchestrator.settings.sources import Layer, env_name, origin_of, read_layers, read_toml, validated
 from ccm_orchestrator.settings.types import HIDDEN
+from ccm_orchestrator.settings.writing import write_config
 
 
 def add_to(group: typer.Typer) -> None:
@@ -66,30 +64,8 @@ async def set_value(
         changed = with_value(document, key.split("."), parse_value(value))
     except ValueError as error:
         raise InvalidSettings(f"`{key}` cannot be changed here ({error}): edit {path} by hand.") from error
-    _require_valid(changed, path)
-    _replace(path, changed)
+    write_config(path, changed)
     session.show({"path": str(path), "key": key, "value": parse_value(value)}, text(f"{key} is set in {path}."))
-
-
-def _require_valid(document: str, path: Path) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        draft = Path(directory, "config.toml")
-        draft.write_text(document, encoding="utf-8")
-        validated([Layer(str(path), read_toml(draft))])
-
-
-def _replace(path: Path, document: str) -> None:
-    """Whole or not at all, readable by its owner only: it may hold secrets."""
-    target = path.resolve()
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=target.parent, encoding="utf-8", delete=False) as file:
-            file.write(document)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(target)
-    except OSError as error:
-        raise InvalidSettings(f"The configuration file {path} cannot be written: {error.strerror}.") from error
 
 
 def effective(settings: Settings) -> dict[str, Any]:

@@ -1,0 +1,162 @@
+"""`init`: from an empty home to a daemon that could work, by flags, by a file, and by answers at a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ccm_orchestrator.demo.sandbox import free_port
+from tests.claude import claude_binary, claude_versions
+
+LIMIT_S = 90.0
+Init = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    for name in ("work/shop", "site"):
+        (home / name / ".git").mkdir(parents=True)
+    (tmp_path / "tmux").mkdir()
+    return home
+
+
+@pytest.fixture
+def environment(home: Path) -> dict[str, str]:
+    """Nobody is logged in by a real key; agents talk to nobody but the scripted model of the trial."""
+    claude = claude_binary(claude_versions()[-1])
+    return {
+        "HOME": str(home),
+        "PATH": f"{claude.parent}:{os.environ['PATH']}",
+        "LANG": "C.UTF-8",
+        "TERM": "xterm-256color",
+        "TMUX_TMPDIR": str(home.parent / "tmux"),
+        "ANTHROPIC_API_KEY": "sk-ant-scripted-model-0000000000",
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
+        "CCM_API__PORT": str(free_port()),
+    }
+
+
+@pytest.fixture
+def init(home: Path, environment: dict[str, str]) -> Init:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "ccm_orchestrator", "init", *arguments]
+        return subprocess.run(
+            argv, env=environment, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S
+        )
+
+    return run
+
+
+def config_of(home: Path) -> Path:
+    return home / ".config" / "ccm-orchestrator" / "config.toml"
+
+
+@pytest.mark.claude
+def test_an_empty_home_is_set_up_and_a_task_is_seen_done(home: Path, init: Init) -> None:
+    done = init("--yes", "--json", "--service", "none", "--max-agents", "3", "--project", "work/shop")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["trial_succeeded"] is True and told["failed"] == told["failed_checks"] == []
+    assert config_of(home).read_text() == "max_agents = 3\n"
+    assert stat.S_IMODE(config_of(home).stat().st_mode) == 0o600
+    assert [change["key"] for change in told["changes"]] == ["max_agents"]
+    assert told["projects"] == [str(home / "work/shop")]
+
+
+def test_once_more_changes_nothing_and_something_else_keeps_what_was(home: Path, init: Init) -> None:
+    first = ("--yes", "--json", "--no-trial", "--service", "none")
+    assert init(*first, "--max-agents", "3", "--project", "work/shop").returncode == 0
+    config_of(home).write_text("max_agents = 3  # mine\n")
+    again = json.loads(init(*first, "--project", "work/shop").stdout)
+    assert (again["changes"], again["projects"], again["secret_files"]) == ([], [], [])
+    changed = init(*first, "--max-agents", "5")
+    assert changed.returncode == 0, changed.stderr
+    assert config_of(home).read_text() == "max_agents = 5  # mine\n"
+    (backup,) = config_of(home).parent.glob("config.toml.*")
+    assert backup.read_text() == "max_agents = 3  # mine\n"
+
+
+def test_a_dry_run_shows_all_and_leaves_no_trace(home: Path, init: Init) -> None:
+    shown = init("--dry-run", "--max-agents", "3", "--project", "site")
+    assert shown.returncode == 0 and "max_agents: 10 → 3" in shown.stdout and str(home / "site") in shown.stdout
+    assert not (home / ".config").exists() and not (home / ".local").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nobody to ask"),
+        (["--yes", "--store", "mysql"], "`store` cannot be used"),
+        (["--yes", "--project", "nowhere"], "nowhere is no directory"),
+        (["--yes", "--store", "supabase"], "no URL is given"),
+        (["--yes", "--answers", "none.toml"], "none.toml does not exist"),
+        (["--yes", "--store", "supabase", "--supabase-url", "http://127.0.0.1:9"], "supabase"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_changed(
+    home: Path, init: Init, arguments: list[str], words: str
+) -> None:
+    refused = init(*arguments)
+    assert refused.returncode == 2 and words in refused.stderr and "Traceback" not in refused.stderr
+    assert not config_of(home).exists()
+
+
+def test_a_broken_configuration_is_left_as_it_is(home: Path, init: Init) -> None:
+    config_of(home).parent.mkdir(parents=True)
+    config_of(home).write_text("max_agents = many\n")
+    refused = init("--yes", "--max-agents", "3")
+    assert refused.returncode == 2 and "line 1" in refused.stderr
+    assert config_of(home).read_text() == "max_agents = many\n"
+
+
+def test_a_person_answers_at_a_terminal(home: Path, environment: dict[str, str]) -> None:
+    argv = [sys.executable, "-m", "ccm_orchestrator", "init", "--no-trial", "--service", "none"]
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(argv, env=environment, cwd=home, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    terminal = Terminal(leader)
+    for question, answer in (
+        ("Your choice", "embedded"),
+        ("Numbers or paths", "shop"),
+        ("'shop' is neither", "1 work/shop"),
+        ("same time?", "none"),
+        ("Give a number", "2"),
+        ("Go ahead?", "y"),
+    ):
+        terminal.until(question)
+        terminal.say(answer)
+    terminal.until("Ready.")
+    assert process.wait(LIMIT_S) == 0
+    os.close(leader)
+    assert config_of(home).read_text() == "max_agents = 2\n"
+    assert "Registered the project site" in terminal.seen and "Registered the project shop" in terminal.seen
+
+
+class Terminal:
+    def __init__(self, descriptor: int) -> None:
+        self.seen = ""
+        self._descriptor = descriptor
+        self._read_to = 0
+
+    def until(self, words: str) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while words not in self.seen[self._read_to :]:
+            assert time.monotonic() < deadline, f"waited in vain for {words!r}:\n{self.seen}"
+            ready, _, _ = select.select([self._descriptor], [], [], 1.0)
+            if ready:
+                self.seen += os.read(self._descriptor, 65_536).decode(errors="replace")
+        self._read_to = self.seen.index(words, self._read_to) + len(words)
+
+    def say(self, text: str) -> None:
+        os.write(self._descriptor, f"{text}\n".encode())
