@@ -28,6 +28,7 @@ from ccm_orchestrator.settings.sections import (
     StopTable,
     SupabaseTable,
     TmuxTable,
+    TracesTable,
     UsersTable,
 )
 from ccm_orchestrator.settings.types import Count, Directory, Name, Names, Positive, Slug, Table, Text
@@ -118,6 +119,7 @@ class Settings(Table):
     backups: BackupTable = Field(default_factory=BackupTable)
     log: LogTable = Field(default_factory=LogTable)
     notifications: NotificationsTable = Field(default_factory=NotificationsTable)
+    traces: TracesTable = Field(default_factory=TracesTable)
     faults: FaultsTable = Field(default_factory=FaultsTable)
     profiles_table: dict[Slug, ProfileTable] = Field(
         default_factory=dict, alias="profiles", description="Profiles of agents, by name."

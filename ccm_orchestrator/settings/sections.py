@@ -145,6 +145,17 @@ class LogTable(Table):
     keep: CountOrZero = Field(default=5, description="How many files that were set aside are kept.")
 
 
+class TracesTable(Table):
+    """Traces by OpenTelemetry, with the extra `otel`. Where they go, and how, the usual OTEL_* variables say, too."""
+
+    enabled: Switch = Field(default=False, description="Tell of each task, run and tool that ended.")
+    endpoint: SecureUrl | None = Field(
+        default=None,
+        description="Where they go.",
+        json_schema_extra={"default_text": "as OTEL_EXPORTER_OTLP_ENDPOINT says, or http://localhost:4318"},
+    )
+
+
 class SupabaseTable(Table):
     """The Supabase project whose queue this machine serves. Without `url` the queue is the embedded one alone.
 

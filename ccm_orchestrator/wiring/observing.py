@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from ccm_orchestrator import __version__
+from ccm_orchestrator.domain.events import BusEvent
 from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.ports.figures import FigureStore
 from ccm_orchestrator.ports.world import Clock
 from ccm_orchestrator.security.secrets import LocalSecrets
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.telemetry.counting import Counting
 from ccm_orchestrator.telemetry.facts import log_fact
-from ccm_orchestrator.telemetry.following import Follower
+from ccm_orchestrator.telemetry.following import Follower, Listener
 from ccm_orchestrator.telemetry.log_file import LogFile
 from ccm_orchestrator.telemetry.loop_lag import watch_loop_lag
 from ccm_orchestrator.telemetry.masking import Masker
 from ccm_orchestrator.telemetry.metrics import Around, Metrics
 from ccm_orchestrator.wiring.records import start_log
+
+
+class Tracing(Protocol):
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def note(self, event: BusEvent) -> None: ...
 
 
 class Telemetry:
@@ -36,6 +48,7 @@ class Telemetry:
         self._log_file: LogFile | None = None
         self._masker = Masker()
         self._follower: Follower | None = None
+        self._tracing: Tracing | None = None
         self._lag: asyncio.Task[None] | None = None
         around = Around(
             version=__version__,
@@ -60,8 +73,13 @@ class Telemetry:
             self._log_file.reopen()
 
     async def follow(self, bus: Bus) -> None:
-        """Before anything is published that it should hear of. Raises: StoreError."""
-        self._follower = Follower(bus, [log_fact, Counting(self.metrics).count])
+        """Before anything is published that it should hear of. Raises: StoreError, InvalidSettings."""
+        listeners: list[Listener] = [log_fact, Counting(self.metrics).count]
+        if self._settings.traces.enabled:
+            self._tracing = self._build_tracing(bus)
+            self._tracing.start()
+            listeners.append(self._tracing.note)
+        self._follower = Follower(bus, listeners)
         await self._follower.start()
         self._lag = asyncio.create_task(watch_loop_lag(self.metrics.loop_lag_s.observe), name="loop lag")
 
@@ -71,3 +89,18 @@ class Telemetry:
             self._lag.cancel()
         if self._follower is not None:
             await self._follower.stop()
+        if self._tracing is not None:
+            await self._tracing.stop()
+
+    def _build_tracing(self, bus: Bus) -> Tracing:
+        """Imported late: without traces nobody pays for their library, which is an extra. Raises: InvalidSettings."""
+        try:
+            tracing = importlib.import_module("ccm_orchestrator.telemetry.tracing")
+        except ModuleNotFoundError as error:
+            raise InvalidSettings(
+                "`traces.enabled` is set, but OpenTelemetry is not installed: `pip install 'ccm-orchestrator[otel]'` "
+                "into the daemon's environment, or take the setting back."
+            ) from error
+        to = tracing.exporter(self._settings.traces.endpoint, self._environment)
+        built: Tracing = tracing.Tracing(bus.log, to, __version__, self._settings.system_id)
+        return built

@@ -27,7 +27,7 @@ jwt_secret = "jwt-secret-canary-of-32-characters-or-more"
 
 [profiles.echo]
 driver = "generic"
-command = ["sh", "-c", "cat {prompt_file}; echo screen-canary; echo {marker_done}; exec sleep 1"]
+command = ["sh", "-c", "cat {prompt_file}; echo screen-canary; echo {marker_done}; exec sleep 600"]
 env = { PROFILE_TOKEN = "profile-canary" }
 """
 CANARIES = (
