@@ -63,6 +63,7 @@ def test_what_is_bound_to_a_run_is_in_every_line_about_it() -> None:
         make_key()[0].reveal(),
         "known-canary-of-ours",
     ],
+    ids=["JWT", "private key", "Supabase", "Anthropic", "GitHub", "our own key", "known"],
 )
 def test_no_line_shows_a_secret(style: str, secret: str) -> None:
     masker = Masker(["known-canary-of-ours"])
