@@ -73,9 +73,9 @@ def test_a_run_is_one_whole_span_though_its_daemon_died_in_the_middle() -> None:
         daemon = sandbox.start_daemon()
         (sandbox.project / "go").touch()
         wait_status(sandbox, task_id, "succeeded")
+        wait_for("two spans", lambda: len(spans) >= 2, sandbox)
         daemon.terminate()
         assert daemon.wait(15) == 0
-        wait_for("two spans", lambda: len(spans) >= 2, sandbox)
         ((claimed_at,),) = sandbox.query("SELECT at FROM events WHERE kind = 'task.claimed'")
     run, task = sorted(spans, key=lambda span: span.name)
     assert (run.name, task.name) == ("invoke_agent", "task") and not task.parent_span_id
