@@ -54,7 +54,8 @@ class Tracing:
         own = {"service.name": "ccm-orchestrator", "service.version": version, "service.instance.id": system_id}
         self._resource = Resource.create(own)
         self._scope = InstrumentationScope("ccm_orchestrator", version)
-        self._ended: asyncio.Queue[BusEvent] = asyncio.Queue()
+        self._ended: asyncio.Queue[BusEvent | None] = asyncio.Queue()
+        """None: nothing more comes."""
         self._task: asyncio.Task[None] | None = None
 
     def note(self, event: BusEvent) -> None:
@@ -72,17 +73,15 @@ class Tracing:
         """What ended so far is told, if it goes fast."""
         if self._task is None:
             return
+        self._ended.put_nowait(None)
+        await asyncio.wait({self._task}, timeout=FLUSH_MS / 1000)
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        while not self._ended.empty():
-            await self._tell(self._ended.get_nowait())
         await asyncio.to_thread(self._processor.force_flush, FLUSH_MS)
         await asyncio.to_thread(self._processor.shutdown)
 
     async def _tell_all(self) -> None:
-        while True:
-            await self._tell(await self._ended.get())
+        while (ended := await self._ended.get()) is not None:
+            await self._tell(ended)
 
     async def _tell(self, ended: BusEvent) -> None:
         try:
