@@ -27,6 +27,7 @@ from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.outputs import Outputs
+from ccm_orchestrator.engine.permission_record import PermissionRecord
 from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.engine.sessions import Sessions
@@ -95,7 +96,7 @@ class House:
 
     def restart(self) -> None:
         """A daemon that comes back: what was durable is still there, nothing else."""
-        self.bus = Bus(self.events)
+        self.bus = Bus(self.events, note=PermissionRecord(self.audit).note)
         drivers: dict[str, AgentDriver] = {"claude": self.driver, "generic": GenericDriver({})}
         self.control = Control(
             queues=Queues(self.store, self.remotes),

@@ -23,6 +23,7 @@ from ccm_orchestrator.client.awaited import AsyncClient
 from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.engine.permission_record import PermissionRecord
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.errors import TerminalError
 from ccm_orchestrator.security.identity import Identity
@@ -85,7 +86,11 @@ def server_runs(settings: Settings) -> bool:
 
 
 def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secrets: LocalSecrets) -> ApiServices:
-    clock, bus, profiles = SystemClock(), Bus(stores.events), settings.profiles()
+    clock, bus, profiles = (
+        SystemClock(),
+        Bus(stores.events, note=PermissionRecord(stores.audit).note),
+        settings.profiles(),
+    )
     queues = Queues(stores.tasks, out_of_reach={"supabase": NO_DAEMON} if settings.supabase.url else None)
     drivers = build_drivers(settings, dict(os.environ), stores.tasks)
     control = Control(

@@ -32,6 +32,8 @@ class CallerKind(StrEnum):
     """A program of this machine that holds the internal secret."""
     RUN = "run"
     """The hook of an agent."""
+    DAEMON = "daemon"
+    """Nobody asked: a rule, a deadline, or what was seen in an agent's window."""
     NOBODY = "nobody"
     """Asked for what is open to everybody."""
 

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
 REMOTE_WAIT_S = 60.0
+DRAINING = "The system was told to begin nothing more."
 
 
 class Dispatcher:
@@ -136,6 +137,9 @@ class Dispatcher:
         runs = await self._parts.journal.runs(RunQuery(task_id=task.task_id, limit=5))
         if any(run.fence == task.fence for run in runs):
             return
+        if await self._draining():
+            await self._hand_back(task)
+            return
         await self._end_older_run(task)
         try:
             live = await intend(self._parts, self._term, task, self._queue)
@@ -148,6 +152,12 @@ class Dispatcher:
             lambda: take_over(live, self._intake, self._leases),
         )
         await live.publish(EventKind.TASK_CLAIMED, agent=live.run.name, attempt=task.attempt)
+
+    async def _hand_back(self, task: Task) -> None:
+        """The claim was answered after this machine was told to take nothing more."""
+        with contextlib.suppress(Fenced):
+            await self._queue.store.release(task.key, Release(ReleaseKind.VOLUNTARY, DRAINING))
+        log.info("task %s is handed back: %s", task.task_id, DRAINING)
 
     async def _end_older_run(self, task: Task) -> None:
         """A claim that we lost and won again: the agent of the lost one ends before the new one starts."""

@@ -35,6 +35,7 @@ from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.orchestrator import Orchestrator
 from ccm_orchestrator.engine.parts import Parts
+from ccm_orchestrator.engine.permission_record import PermissionRecord
 from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.engine.watchdog import Watchdog
 from ccm_orchestrator.errors import InvalidSettings, OrchestratorError, StoreError
@@ -108,7 +109,9 @@ class Daemon:
         self._telemetry = Telemetry(
             settings, environment, self._stores.figures, self._clock, self._trouble, self._supabase_state
         )
-        self._bus = Bus(self._stores.events, self._telemetry.metrics.hooks_recorded)
+        self._bus = Bus(
+            self._stores.events, self._telemetry.metrics.hooks_recorded, PermissionRecord(self._stores.audit).note
+        )
         self._secrets: LocalSecrets | None = None
         self._drivers = build_drivers(settings, environment, self._stores.tasks)
         self._terminal = build_terminal(settings)

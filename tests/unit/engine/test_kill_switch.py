@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from ccm_orchestrator.domain.run import Run
-from ccm_orchestrator.domain.task import TaskStatus
+from ccm_orchestrator.domain.task import Task, TaskStatus
 from ccm_orchestrator.engine import courier, dispatcher, kill_switch, queues
 from ccm_orchestrator.engine.kill_switch import KillSwitch
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.errors import StoreUnavailable
-from ccm_orchestrator.ports.tasks import Project
+from ccm_orchestrator.ports.tasks import ClaimRequest, Project
 from tests.unit.engine.elsewhere import AWAY, Elsewhere
 from tests.unit.engine.house import SHORT_S, Daemon, House, house, shorten_waits
 
@@ -151,3 +151,25 @@ async def test_with_no_agent_there_is_nothing_to_end(home: House) -> None:
     daemon = await home.start()
     stopped = await switch(home, daemon).stop_all("here")
     assert (list(stopped.agents), list(stopped.surviving)) == ([], [])
+
+
+async def test_a_claim_that_is_answered_after_everything_was_stopped_starts_no_agent(
+    home: House, there: Elsewhere
+) -> None:
+    task_id = await there.add()
+    claim = there.claim
+
+    async def slow(request: ClaimRequest) -> Sequence[Task]:
+        claimed = await claim(request)
+        await home.store.drain("here", True)  # everything is stopped while the answer is on its way
+        return claimed
+
+    there.claim = slow  # type: ignore[method-assign]
+    await home.start()
+
+    async def handed_back() -> bool:
+        return "release" in there.calls
+
+    await home.until(handed_back, "a task that is handed back")
+    await home.settled()
+    assert await there.status(task_id) is TaskStatus.QUEUED and await home.runs(task_id) == []

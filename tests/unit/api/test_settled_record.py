@@ -1,0 +1,66 @@
+"""What no call answered stands in the audit log, too, with who or what settled it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from ccm_orchestrator.domain.audit import AuditEntry
+from ccm_orchestrator.domain.caller import CallerKind
+from ccm_orchestrator.domain.dialogue import PermissionStatus
+from ccm_orchestrator.engine.permission_news import close_request
+from ccm_orchestrator.engine.permission_record import ACTION, EXPIRY, RUN_END, TERMINAL
+from ccm_orchestrator.ports.audit import AuditQuery
+from tests.api_house import House
+
+
+async def settled(house: House) -> list[AuditEntry]:
+    return [record.entry for record in await house.audit.read(AuditQuery(action=ACTION))]
+
+
+async def test_an_answer_by_a_rule_is_recorded_under_its_name(house: House) -> None:
+    async with house.client() as api:
+        rule = (await api.post("/api/approval-rules", json={"decision": "allow", "tool": "Bash"})).json()
+    await house.agent()
+    assert (await house.ask()).json()["decision"] == "allow"
+    (entry,) = await settled(house)
+    assert (entry.caller, entry.kind) == (f"rule:{rule['rule_id']}", CallerKind.DAEMON)
+    assert entry.target.startswith("/api/permissions/perm-")
+    assert entry.after is not None and (entry.after["decision"], entry.after["subject"]) == ("allow", "npm test")
+
+
+async def test_an_answer_over_the_api_is_recorded_once_by_its_call(house: House) -> None:
+    run = await house.agent()
+    hook = house.ask()
+    await house.asked()
+    async with house.client() as api:
+        await api.post(f"/api/agents/{run.name}/permissions", json={"decision": "allow"})
+    await hook
+    assert await settled(house) == []
+    assert len(await house.audit.read(AuditQuery(action="permissions"))) >= 1
+
+
+@pytest.mark.parametrize(
+    ("status", "hours", "who"),
+    [
+        (PermissionStatus.ANSWERED_ELSEWHERE, 0, TERMINAL),
+        (PermissionStatus.EXPIRED, 0, RUN_END),
+        (PermissionStatus.EXPIRED, 10_000, EXPIRY),
+    ],
+)
+async def test_what_the_window_or_the_time_settled_is_recorded(
+    house: House, status: PermissionStatus, hours: int, who: str
+) -> None:
+    house.profiles["executor"] = replace(house.profiles["executor"], permission_timeout_s=60.0)
+    await house.agent()
+    hook = house.ask()
+    (request,) = await house.asked()
+    hook.cancel()
+    await asyncio.wait({hook})
+    house.clock.advance(timedelta(hours=hours).total_seconds())
+    await close_request(house.journal, house.bus, house.clock, request, status)
+    await close_request(house.journal, house.bus, house.clock, request, status)
+    assert [entry.caller for entry in await settled(house)] == [who]
