@@ -39,6 +39,7 @@ from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
 from ccm_orchestrator.fakes.memory_acceptance import MemoryAcceptance
 from ccm_orchestrator.fakes.memory_approvals import MemoryApprovalRules
 from ccm_orchestrator.fakes.memory_audit import MemoryAuditLog
+from ccm_orchestrator.fakes.memory_incidents import MemoryIncidentStore
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_keys import MemoryKeyStore
 from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
@@ -74,6 +75,7 @@ class House:
         self.journal = MemoryJournal(self.clock)
         self.events = MemoryEventStore()
         self.audit = MemoryAuditLog()
+        self.incidents = MemoryIncidentStore()
         self.terminal = FakeTerminal()
         self.watch = FakeWatch()
         self.launchpad = FakeLaunchpad(self.clock, self.watch)
@@ -132,6 +134,7 @@ class House:
                 options=self.options,
                 queues=Queues(self.store, self.remotes),
                 audit=self.audit,
+                incidents=self.incidents,
                 sessions=Sessions(
                     self.sessions, self.store, self.control, self.bus, drivers, self.profiles, self.clock
                 ),

@@ -20,6 +20,7 @@ from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.sessions import Sessions
 from ccm_orchestrator.engine.standing_agents import StandingAgents
 from ccm_orchestrator.ports.audit import AuditLog
+from ccm_orchestrator.ports.incidents import IncidentStore
 from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.tasks import TaskStore
 from ccm_orchestrator.ports.terminal import Terminal
@@ -75,6 +76,7 @@ class ApiServices:
     options: ApiOptions
     queues: Queues
     audit: AuditLog
+    incidents: IncidentStore
     sessions: Sessions
     outputs: Outputs
     standing: StandingAgents

@@ -19,9 +19,11 @@ from ccm_orchestrator.cli.commands import (
     db,
     dev,
     doctor,
+    incidents,
     init,
     logs,
     messages,
+    notifications,
     permissions,
     projects,
     services,
@@ -81,6 +83,8 @@ dev_group = typer.Typer(help="For trying and for building: what a real project w
 approval_group = typer.Typer(help="Approvals: what agents ask, and rules that answer it.", no_args_is_help=True)
 rule_group = typer.Typer(help="Rules that answer what agents ask by themselves.", no_args_is_help=True)
 audit_group = typer.Typer(help="The audit log: who changed what.", no_args_is_help=True)
+incident_group = typer.Typer(help="Incidents: what went wrong, and whether it is over.", no_args_is_help=True)
+notify_group = typer.Typer(help="Notifications: what people are told.", no_args_is_help=True)
 config_group = typer.Typer(help="The configuration file.", no_args_is_help=True)
 
 daemon.add_to(app)
@@ -102,6 +106,8 @@ approval_group.add_typer(rule_group, name="rule")
 projects.add_to(project_group)
 systems.add_to(system_group)
 audit.add_to(audit_group)
+incidents.add_to(incident_group)
+notifications.add_to(notify_group)
 sessions.add_to(session_group)
 services.add_to(service_group)
 services.add_tmux_server_to(app)
@@ -115,6 +121,8 @@ app.add_typer(approval_group, name="approval")
 app.add_typer(project_group, name="project")
 app.add_typer(system_group, name="system")
 app.add_typer(audit_group, name="audit")
+app.add_typer(incident_group, name="incident")
+app.add_typer(notify_group, name="notify")
 app.add_typer(session_group, name="session")
 app.add_typer(service_group, name="service")
 app.add_typer(token_group, name="token")

@@ -2,7 +2,7 @@
 
 `ccm-orchestrator --help`, shell completion and every command that talks to a running daemon would otherwise pay for the
 web framework, the database and the whole engine, which take longer to import than the command itself. What is named
-here is needed by `serve`, `demo`, `init`, `doctor`, `db`, `service`, and by commands that find no daemon.
+here is needed by `serve`, `demo`, `init`, `doctor`, `db`, `notify`, `service`, and by commands that find no daemon.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Heavy(StrEnum):
     DATA_OF = "ccm_orchestrator.setup.removal:data_of"
     REQUIRE_NO_DAEMON = "ccm_orchestrator.setup.removal:require_no_daemon"
     PURGE = "ccm_orchestrator.setup.removal:purge"
+    NOTICE_TARGETS = "ccm_orchestrator.wiring.telling:build_targets"
+    NOTICE_CARRIER = "ccm_orchestrator.adapters.apprise.carrier:AppriseCarrier"
     OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"
 
 

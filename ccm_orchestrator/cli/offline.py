@@ -131,6 +131,7 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         options=options,
         queues=queues,
         audit=stores.audit,
+        incidents=stores.incidents,
         sessions=build_sessions(settings, stores, control, bus, drivers),
         outputs=build_outputs(settings, stores, bus),
         standing=build_standing(settings, dict(os.environ), stores, control, tending),

@@ -7,7 +7,7 @@
 What the daemon refuses is raised as the error of `ccm_orchestrator.errors` that it is.
 """
 
-from ccm_orchestrator.client.administration import AuditRecord, Key, NewKey
+from ccm_orchestrator.client.administration import AuditRecord, Incident, Key, NewKey
 from ccm_orchestrator.client.answers import (
     Agent,
     Event,
@@ -40,6 +40,7 @@ __all__ = [
     "DaemonUnreachable",
     "Event",
     "Health",
+    "Incident",
     "Key",
     "Message",
     "NewKey",

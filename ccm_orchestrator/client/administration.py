@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ccm_orchestrator.domain.caller import CallerKind, Scope
+from ccm_orchestrator.domain.incidents import IncidentKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,23 @@ class AuditRecord:
     status: int
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    seq: int
+    kind: IncidentKind
+    subject: str
+    """What it happened to: a machine, a store, a task."""
+    detail: str
+    detected_by: str
+    run_ids: tuple[str, ...]
+    opened_at: datetime
+    attempts: int
+    """How often it was detected while it was open."""
+    recovered_at: datetime | None
+    """None: it is open."""
+    recovered_by: str | None
 
 
 @dataclass(frozen=True, slots=True)

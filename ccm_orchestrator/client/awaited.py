@@ -116,6 +116,11 @@ class Audit(AwaitedGroup):
     page = Awaited(administration.audit)
 
 
+class Incidents(AwaitedGroup):
+    list = AwaitedPages(administration.incidents)
+    page = Awaited(administration.incidents)
+
+
 class Projects(AwaitedGroup):
     list = Awaited(machines.projects)
     add = Awaited(machines.add_project)
@@ -161,6 +166,7 @@ class AsyncClient:
         self.rules = Rules(self.carrier)
         self.keys = Keys(self.carrier)
         self.audit = Audit(self.carrier)
+        self.incidents = Incidents(self.carrier)
         self.projects = Projects(self.carrier)
         self.systems = Systems(self.carrier)
 

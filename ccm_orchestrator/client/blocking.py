@@ -115,6 +115,11 @@ class Audit(BlockingGroup):
     page = Blocking(administration.audit)
 
 
+class Incidents(BlockingGroup):
+    list = BlockingPages(administration.incidents)
+    page = Blocking(administration.incidents)
+
+
 class Projects(BlockingGroup):
     list = Blocking(machines.projects)
     add = Blocking(machines.add_project)
@@ -160,6 +165,7 @@ class Client:
         self.rules = Rules(self.carrier)
         self.keys = Keys(self.carrier)
         self.audit = Audit(self.carrier)
+        self.incidents = Incidents(self.carrier)
         self.projects = Projects(self.carrier)
         self.systems = Systems(self.carrier)
 

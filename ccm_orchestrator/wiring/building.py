@@ -17,8 +17,10 @@ from ccm_orchestrator.adapters.sqlite.audit import SqliteAuditLog
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
 from ccm_orchestrator.adapters.sqlite.figures import SqliteFigures
+from ccm_orchestrator.adapters.sqlite.incidents import SqliteIncidentStore
 from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
 from ccm_orchestrator.adapters.sqlite.keys import SqliteKeyStore
+from ccm_orchestrator.adapters.sqlite.notices import SqliteNoticeQueue
 from ccm_orchestrator.adapters.sqlite.outbox import SqliteOutbox
 from ccm_orchestrator.adapters.sqlite.sessions import SqliteSessionStore
 from ccm_orchestrator.adapters.sqlite.standing import SqliteStandingStore
@@ -66,6 +68,8 @@ class Stores:
     keys: SqliteKeyStore
     sessions: SqliteSessionStore
     standing: SqliteStandingStore
+    incidents: SqliteIncidentStore
+    notices: SqliteNoticeQueue
     figures: SqliteFigures
 
 
@@ -85,6 +89,8 @@ def build_stores(settings: Settings) -> Stores:
         SqliteKeyStore(database),
         SqliteSessionStore(database),
         SqliteStandingStore(database, clock),
+        SqliteIncidentStore(database),
+        SqliteNoticeQueue(database),
         SqliteFigures(database, clock),
     )
 

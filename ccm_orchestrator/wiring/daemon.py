@@ -62,6 +62,7 @@ from ccm_orchestrator.wiring.building import (
     build_terminal,
 )
 from ccm_orchestrator.wiring.observing import Telemetry
+from ccm_orchestrator.wiring.telling import Telling
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ class Daemon:
         self._bus = Bus(
             self._stores.events, self._telemetry.metrics.hooks_recorded, PermissionRecord(self._stores.audit).note
         )
+        self._telling = Telling(settings, self._stores, self._bus, self._clock)
         self._secrets: LocalSecrets | None = None
         self._drivers = build_drivers(settings, environment, self._stores.tasks)
         self._terminal = build_terminal(settings)
@@ -139,6 +141,7 @@ class Daemon:
         self._telemetry.start_log()
         self._loop = asyncio.get_running_loop()
         report = await self._stores.database.open()
+        await self._telling.begin()
         if self._remote is not None:
             await self._remote.start()
         self._secrets = load_local_secrets(settings.state_directory)
@@ -152,7 +155,8 @@ class Daemon:
         self._watchdog.start()
         await self._report_damage(report)
         await self._ready.wait()
-        self._duties = [asyncio.create_task(self._keep_up()), asyncio.create_task(self._tend())]
+        await self._telling.ready()
+        self._duties = [asyncio.create_task(duty) for duty in (self._keep_up(), self._tend(), self._telling.run())]
         self._notifier.notify("READY=1")
         log.info("ready on %s, state in %s", settings.api_url, settings.state_directory)
 
@@ -170,6 +174,7 @@ class Daemon:
             await self._remote.stop()
         with contextlib.suppress(StoreError):
             await self._bus.publish(BusEvent(EventKind.DAEMON_STOPPED, self._clock.now()))
+            self._telling.stopped()
         await self._telemetry.stop()
         await self._stores.database.close()
         self._lock.release()
@@ -285,6 +290,7 @@ class Daemon:
             options=options,
             queues=self._queues,
             audit=self._stores.audit,
+            incidents=self._stores.incidents,
             sessions=build_sessions(settings, self._stores, self._control, self._bus, self._drivers),
             outputs=build_outputs(settings, self._stores, self._bus),
             standing=build_standing(settings, self._environment, self._stores, self._control, self._tending),
@@ -308,12 +314,14 @@ class Daemon:
         """Called from an orchestrator's thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._ready.set)
+            asyncio.run_coroutine_threadsafe(self._telling.orchestrator_ready(), self._loop)
 
     def _incident(self, sentence: str) -> None:
         """Called from the watchdog's thread."""
         event = BusEvent(EventKind.DAEMON_INCIDENT, self._clock.now(), data={"message": sentence})
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._bus.publish(event), self._loop)
+            asyncio.run_coroutine_threadsafe(self._telling.orchestrator_hung(sentence), self._loop)
 
     async def _report_damage(self, report: OpenReport) -> None:
         if report.damage is None:

@@ -37,6 +37,7 @@ IMPURE = frozenset(
 
 HOMES = {
     "aiohttp": {"devstack"},
+    "apprise": {"adapters.apprise"},
     "asyncinotify": {"adapters.watch"},
     "fastapi": {"api"},
     "libtmux": {"adapters.tmux"},

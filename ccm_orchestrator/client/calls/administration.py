@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ccm_orchestrator.client.administration import AuditRecord, Key, NewKey, Stopped
+from ccm_orchestrator.client.administration import AuditRecord, Incident, Key, NewKey, Stopped
 from ccm_orchestrator.client.call import Call, Page, delete, get, many, nothing, one, paged, path, post
 from ccm_orchestrator.domain.caller import Scope
 from ccm_orchestrator.errors import InputError
@@ -57,6 +57,11 @@ def audit(
 ) -> Call[Page[AuditRecord]]:
     """Who changed what, newest first: of exactly this caller, and what contains these words."""
     return paged("/api/audit", AuditRecord, caller=caller, action=action, target=target, before=before, limit=limit)
+
+
+def incidents(*, open_only: bool = False, before: int | None = None, limit: int | None = None) -> Call[Page[Incident]]:
+    """What went wrong on the machine, newest first."""
+    return paged("/api/incidents", Incident, open_only=open_only, before=before, limit=limit)
 
 
 def stop_all() -> Call[Stopped]:

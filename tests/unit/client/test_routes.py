@@ -33,6 +33,7 @@ SCHEMAS = {
     "AgentOutput": answers.Agent,
     "ApprovalRuleOutput": ApprovalRule,
     "AuditOutput": administration.AuditRecord,
+    "IncidentOutput": administration.Incident,
     "ChatOutput": conversations.Chat,
     "EventOutput": answers.Event,
     "HealthOutput": answers.Health,

@@ -1,0 +1,140 @@
+"""What people are told of this daemon's life: its targets, its starts, its incidents."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import stat
+from datetime import time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from ccm_orchestrator.adapters.apprise.carrier import AppriseCarrier
+from ccm_orchestrator.adapters.clock import SystemClock
+from ccm_orchestrator.domain.incidents import IncidentKind, Trouble
+from ccm_orchestrator.domain.notices import Level, NoticeEvent, QuietHours
+from ccm_orchestrator.domain.telling import NoticeTarget
+from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.herald import Herald, HeraldRules, keep_telling
+from ccm_orchestrator.engine.incident_book import IncidentBook
+from ccm_orchestrator.errors import InvalidSettings, OrchestratorError, StoreError
+from ccm_orchestrator.settings import Settings
+from ccm_orchestrator.settings.notifications import TargetTable
+from ccm_orchestrator.wiring.building import Stores
+
+log = logging.getLogger(__name__)
+
+CRASH_LOOP_AFTER = 5
+STEADY_S = 600.0
+"""A daemon that has been up for so long is out of its loop; a death after that is the first again."""
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class Telling:
+    def __init__(self, settings: Settings, stores: Stores, bus: Bus, clock: SystemClock) -> None:
+        self._here = settings.system_id
+        self._starts = settings.state_directory / "starts.json"
+        self._book = IncidentBook(stores.incidents, bus, clock)
+        self._stores = stores
+        table = settings.notifications
+        rules = HeraldRules(
+            table.public_url,
+            timedelta(seconds=table.waiting_s),
+            timedelta(seconds=table.window_s),
+            table.messages_per_hour,
+        )
+        carrier = AppriseCarrier(table.timeout_s)
+        targets = build_targets(settings)
+        self._herald = Herald(targets, stores.notices, carrier, bus, clock, self._project_of, rules)
+
+    async def begin(self) -> None:
+        """Counts this start, and opens what an earlier daemon's death means. A full disk is no reason not to start."""
+        deaths = _deaths(self._starts)
+        _keep(self._starts, deaths + 1)
+        with contextlib.suppress(StoreError):
+            await self._herald.begin()
+            if deaths:
+                detail = "The daemon ended without saying goodbye, and was started again."
+                await self._book.open(Trouble(IncidentKind.DAEMON_CRASHED, self._here, "start", detail))
+            if deaths >= CRASH_LOOP_AFTER:
+                detail = f"The daemon died {deaths} times in a row; look at its log."
+                await self._book.open(Trouble(IncidentKind.CRASH_LOOP, self._here, "start", detail))
+
+    async def ready(self) -> None:
+        with contextlib.suppress(StoreError):
+            await self._book.close(IncidentKind.DAEMON_CRASHED, self._here, "a new daemon, which adopted the agents")
+
+    async def orchestrator_hung(self, sentence: str) -> None:
+        with contextlib.suppress(StoreError):
+            await self._book.open(Trouble(IncidentKind.DAEMON_HUNG, self._here, "watchdog", sentence))
+
+    async def orchestrator_ready(self) -> None:
+        with contextlib.suppress(StoreError):
+            await self._book.close(IncidentKind.DAEMON_HUNG, self._here, "a fresh orchestrator")
+
+    async def run(self) -> None:
+        """Cancel it to end it."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keep_telling(self._herald))
+            group.create_task(self._steady())
+
+    async def _steady(self) -> None:
+        await asyncio.sleep(STEADY_S)
+        _keep(self._starts, 1)
+        with contextlib.suppress(StoreError):
+            await self._book.close(IncidentKind.CRASH_LOOP, self._here, f"a daemon that has run for {STEADY_S:g} s")
+
+    def stopped(self) -> None:
+        """In order: the next start has nothing to tell."""
+        _keep(self._starts, 0)
+
+    async def _project_of(self, task_id: str) -> str | None:
+        with contextlib.suppress(OrchestratorError):
+            return (await self._stores.tasks.get(task_id)).project
+        return None
+
+
+def build_targets(settings: Settings) -> list[NoticeTarget]:
+    """Raises: InvalidSettings."""
+    return [_target(name, table) for name, table in settings.notifications.targets.items()]
+
+
+def _target(name: str, table: TargetTable) -> NoticeTarget:
+    quiet = None
+    if table.quiet_hours is not None:
+        start, end = (time.fromisoformat(part.strip()) for part in table.quiet_hours.split("-"))
+        days = frozenset(DAYS.index(day) for day in table.quiet_days or DAYS)
+        quiet = QuietHours(start, end, ZoneInfo(table.time_zone), days)
+    events = frozenset(NoticeEvent(event) for event in table.events)
+    level = Level(table.level)
+    return NoticeTarget(name, _url(name, table), events, frozenset(table.projects), level, quiet, table.urgent_passes)
+
+
+def _url(name: str, table: TargetTable) -> str:
+    if table.url is not None:
+        return table.url.get_secret_value()
+    if table.url_file is None:
+        raise InvalidSettings(f"`notifications.targets.{name}` needs `url` or `url_file`.")
+    try:
+        if stat.S_IMODE(table.url_file.stat().st_mode) & 0o077:
+            raise InvalidSettings(f"{table.url_file} is open to other users: `chmod 600 {table.url_file}`")
+        return table.url_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"`notifications.targets.{name}.url_file` cannot be read: {error}.") from error
+
+
+def _deaths(path: Path) -> int:
+    """How many starts in a row were not followed by a stop."""
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["deaths"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _keep(path: Path, deaths: int) -> None:
+    try:
+        path.write_text(json.dumps({"deaths": deaths}), encoding="utf-8")
+    except OSError as error:
+        log.warning("this start is not counted: %s", error)

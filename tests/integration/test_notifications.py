@@ -1,0 +1,123 @@
+"""Messages by the real Apprise to a real receiver."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from ccm_orchestrator.adapters.apprise.carrier import AppriseCarrier
+from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.domain.notices import NoticeStatus
+from ccm_orchestrator.domain.telling import NoticeTarget
+from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.herald import Herald, HeraldRules
+from ccm_orchestrator.fakes.clock import FakeClock
+from ccm_orchestrator.fakes.memory_journal import MemoryEventStore
+from ccm_orchestrator.fakes.memory_notices import MemoryNoticeQueue
+from ccm_orchestrator.ports.notices import NoticeQuery
+
+
+class Receiver(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Receiving)
+        self.got: list[dict[str, str]] = []
+        self.answer = 200
+
+    @property
+    def url(self) -> str:
+        return f"json://127.0.0.1:{self.server_port}"
+
+
+class Receiving(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.answer == 200:
+            self.server.got.append(told)
+        self.send_response(self.server.answer)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+class Scene:
+    def __init__(self, url: str) -> None:
+        self.clock, self.queue, self.bus = FakeClock(), MemoryNoticeQueue(), Bus(MemoryEventStore())
+        self.target = NoticeTarget("phone", url)
+        rules = HeraldRules("https://board.example")
+        carrier = AppriseCarrier()
+        self.herald = Herald([self.target], self.queue, carrier, self.bus, self.clock, self._project, rules)
+
+    async def happens(self, kind: EventKind, **data: object) -> None:
+        await self.bus.publish(BusEvent(kind, self.clock.now(), "task-1", "run-1", data))
+        await self.herald.read(await self.bus.log.read(await self.queue.cursor() or 0, 100))
+
+    async def send(self) -> None:
+        await self.herald.send(self.target)
+
+    async def _project(self, _task_id: str) -> str:
+        await asyncio.sleep(0)
+        return "/srv/shop"
+
+
+async def test_a_failed_task_is_one_harmless_message(receiver: Receiver) -> None:
+    scene = Scene(receiver.url)
+    for _ in range(2):
+        await scene.happens(EventKind.TASK_FAILED, reason="<b>@everyone</b> \x1b[31m[x](http://evil)")
+    await scene.send()
+    await scene.send()
+    (told,) = receiver.got
+    assert told["title"] == "ccm-orchestrator: A task failed (2 times)"
+    assert "https://board.example/api/tasks/task-1" in told["message"]
+    assert not any(bad in told["message"] for bad in ("<b>", "\x1b", "](", "http://evil", "@everyone"))
+
+
+async def test_what_waits_is_told_after_a_while_and_not_when_it_was_answered(receiver: Receiver) -> None:
+    scene = Scene(receiver.url)
+    await scene.happens(EventKind.PERMISSION_REQUESTED, request_id="p1", agent="ant", tool_name="Bash")
+    await scene.happens(EventKind.PERMISSION_DECIDED, request_id="p1")
+    scene.clock.advance(61)
+    await scene.send()
+    assert receiver.got == []
+    await scene.happens(EventKind.PERMISSION_REQUESTED, request_id="p2", agent="ant", tool_name="Bash")
+    await scene.send()
+    assert receiver.got == []
+    scene.clock.advance(61)
+    await scene.send()
+    assert "https://board.example/api/permissions/p2" in receiver.got[0]["message"]
+
+
+async def test_a_target_that_is_down_gets_it_later(receiver: Receiver) -> None:
+    scene = Scene(receiver.url)
+    receiver.answer = 503
+    await scene.happens(EventKind.TASK_FAILED, reason="It broke.")
+    await scene.send()
+    (known,) = await scene.queue.notices(NoticeQuery())
+    assert (known.status, known.tries) == (NoticeStatus.QUEUED, 1)
+    assert "503" in (known.error or "")
+    receiver.answer = 200
+    scene.clock.advance(timedelta(minutes=1).total_seconds())
+    await scene.send()
+    assert len(receiver.got) == 1
+
+
+async def test_a_url_that_is_none_is_an_error_without_the_url() -> None:
+    error = await AppriseCarrier().send("nonsense://secret-canary", "t", "b", "info")
+    assert error is not None
+    assert "secret-canary" not in error
