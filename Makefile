@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The work is done by scripts/, which a desk and a build server call alike.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-services check bench accuracy openapi docs clean
+.PHONY: help setup demo test test-services check bench accuracy openapi docs binary packages clean
 
 PYTHON := .venv/bin/python
 
@@ -42,6 +42,14 @@ openapi: ## write docs/openapi.json anew
 docs: ## write the generated pages of docs/ anew
 	@scripts/setup
 	@scripts/update-docs
+
+packages: ## wheel and source archive in dist/, checked
+	@scripts/setup packages
+	@scripts/build-packages
+
+binary: ## the one-file binary dist/ccm-orchestrator, which needs no Python (two minutes)
+	@scripts/setup packages
+	@scripts/build-binary
 
 clean: ## remove what was built here; downloaded agents in .cache stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist benchmarks/out

@@ -1,21 +1,25 @@
 #!/bin/sh
 # Install ccm-orchestrator: what it needs from the system's package manager, the command in an environment of its own,
-# Claude Code if you agree, and the services that keep it running. Repeating it brings everything up to date.
+# Claude Code if you agree, and then `ccm-orchestrator init`, which sets this machine up. Repeating it brings everything up
+# to date.
 #
-#   ./install.sh [--yes] [--dry-run] [--from SOURCE] [--no-claude] [--no-service]
+#   ./install.sh [--yes] [--dry-run] [--from SOURCE] [--answers FILE] [--no-claude] [--no-service] [--no-task] [--no-init]
 #   ./install.sh --uninstall [--purge] [--yes] [--dry-run]
 #
 #   --yes         ask nothing
 #   --dry-run     change nothing, and show every step
+#   --answers     a TOML file with what `ccm-orchestrator init` would ask
 #   --from        a wheel, a checkout or a requirement; default: the checkout that holds this script, else the package
 #   --no-claude   leave Claude Code alone
 #   --no-service  do not let systemd or launchd keep the daemon
+#   --no-task     do not run a task with a scripted model at the end
+#   --no-init     only install the command
 #   --uninstall   remove the services and the command; agents that run are ended, configuration and data stay
 #   --purge       with --uninstall: also remove configuration and data
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
-yes=${CCM_YES:-} dry='' claude=1 service=1 uninstall='' purge=''
+yes=${CCM_YES:-} dry='' claude=1 init=1 answers='' service=1 task=1 uninstall='' purge=''
 from="ccm-orchestrator"
 [ -f "$here/pyproject.toml" ] && from=$here
 
@@ -34,7 +38,15 @@ while [ $# -gt 0 ]; do
             shift
             ;;
         --no-claude) claude='' ;;
+        --answers)
+            [ $# -gt 1 ] || die "--answers needs a TOML file."
+            [ -r "$2" ] || die "the file of answers $2 cannot be read."
+            answers=$2
+            shift
+            ;;
         --no-service) service='' ;;
+        --no-task) task='' ;;
+        --no-init) init='' ;;
         --uninstall) uninstall=1 ;;
         --purge) purge=1 ;;
         -h | --help) usage && exit 0 ;;
@@ -179,14 +191,33 @@ install_claude() {
     fi
 }
 
+set_up() { # what `init` says it says itself; its exit code is ours
+    [ -n "$init" ] || return 0
+    set -- init
+    [ -z "$answers" ] || set -- "$@" --answers "$answers"
+    [ -n "$service" ] || set -- "$@" --service none
+    [ -n "$task" ] || set -- "$@" --no-trial
+    if [ -n "$yes$answers" ]; then
+        set -- "$@" --yes
+    elif [ -z "$dry" ] && [ ! -t 0 ]; then
+        say "installed, and there is nobody to ask how it is to be set up. Next: $ccm init, or $ccm init --yes"
+        exit 0
+    fi
+    run "$ccm" "$@"
+}
+
 find_manager
 
 if [ -n "$uninstall" ]; then
     agree "Remove ccm-orchestrator${purge:+, its configuration and all its data}? Agents that run are ended." || exit 1
     find_command
-    [ -x "$ccm" ] && { run "$ccm" service uninstall --with-agents || say "there was no service to remove"; }
+    if [ -x "$ccm" ]; then
+        run "$ccm" uninstall --yes --with-agents ${purge:+--purge} ||
+            die "nothing more was removed: mend what is said above, and run this again."
+    elif [ -n "$purge" ]; then
+        run rm -rf "$config" "$state"
+    fi
     uninstall_command
-    [ -z "$purge" ] || run rm -rf "$config" "$state"
     [ -n "$purge" ] || say "left as they are: $config and $state"
     exit 0
 fi
@@ -199,8 +230,5 @@ install_command
 [ -z "$claude" ] || install_claude
 case :$PATH: in *:"$bin":*) ;; *) say "put $bin into your PATH: export PATH=\"$bin:\$PATH\"" && PATH=$bin:$PATH ;; esac
 find_command
-if [ -n "$service" ]; then
-    run "$ccm" service install || say "no service was installed; start it yourself with: ccm-orchestrator serve"
-fi
-run "$ccm" doctor || say "mend what the list above says, then run: ccm-orchestrator doctor"
-say "done. Next: ccm-orchestrator project add PATH && ccm-orchestrator task add 'What is to be done'"
+set_up || exit
+say "done. Next, in a project: ccm-orchestrator task add 'What is to be done'"

@@ -6,7 +6,6 @@ import json
 import secrets
 import shutil
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -78,7 +77,7 @@ async def measure(rounds: int | None) -> Sequence[Report]:
     database, bare = Database(directory / "ccm.db"), Bare(directory / "bare.db")
     try:
         await database.open()
-        pad = RunDirectories(directory / "state", python=Path(sys.executable))
+        pad = RunDirectories(directory / "state")
         return [await _measure(pad, SqliteEventStore(database), bare, rounds or ROUNDS)]
     finally:
         await database.close()

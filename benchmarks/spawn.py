@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,7 +29,7 @@ class Place:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="ccm-bench-"))
         self.terminal = TmuxTerminal(self.directory / "tmux.conf", SOCKET, self.directory)
-        self.pad = RunDirectories(self.directory / "state", python=Path(sys.executable))
+        self.pad = RunDirectories(self.directory / "state")
         self._pipe = self.directory / "running"
         os.mkfifo(self._pipe)
         self._reader = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import threading
 import time
 import uuid
@@ -143,7 +142,7 @@ class World:
         (sandbox.home / ".claude.json").unlink(missing_ok=True)
         self.sandbox = sandbox
         self.terminal = terminal
-        self.launchpad = RunDirectories(directory / "state", python=Path(sys.executable))
+        self.launchpad = RunDirectories(directory / "state")
         self.agents: list[Agent] = []
         self.driver = ClaudeDriver(sandbox.binary, sandbox.env, HOOK_SCRIPT, self._projects)
 

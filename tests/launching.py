@@ -5,7 +5,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import termios
 import threading
 import time
@@ -129,14 +128,13 @@ class StartedLauncher:
 class Launchers:
     """A state directory, and the launchers that a test started in it."""
 
-    def __init__(self, state_directory: Path, python: str = sys.executable) -> None:
+    def __init__(self, state_directory: Path) -> None:
         self.state_directory = state_directory
-        self.python = Path(python)
         self.pad = self.make_pad()
         self._started: list[StartedLauncher] = []
 
     def make_pad(self, **options: Any) -> RunDirectories:
-        return RunDirectories(self.state_directory, python=self.python, **{"stop_grace_s": 2.0, **options})
+        return RunDirectories(self.state_directory, **{"stop_grace_s": 2.0, **options})
 
     async def prepare(
         self, argv: Sequence[str], pad: RunDirectories | None = None, **launch: Any

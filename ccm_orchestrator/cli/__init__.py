@@ -6,7 +6,8 @@ the same API in this very process on top of the database, so that the commands w
 
 import sys
 
-from ccm_orchestrator.cli.app import app
+from ccm_orchestrator.cli.lazily import Heavy, load
+from ccm_orchestrator.cli.serving import plainly_asked, serve_plainly
 
 
 def main() -> None:
@@ -14,4 +15,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not when a test captures it
             stream.reconfigure(errors="backslashreplace")
-    app(prog_name="ccm-orchestrator")
+    if plainly_asked(sys.argv[1:]):
+        sys.exit(serve_plainly())
+    load(Heavy.TREE)(prog_name="ccm-orchestrator")

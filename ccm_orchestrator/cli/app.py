@@ -14,6 +14,7 @@ from ccm_orchestrator.cli.commands import (
     approval_rules,
     attach,
     audit,
+    completion,
     configuration,
     daemon,
     db,
@@ -94,6 +95,7 @@ stop_all.add_to(app)
 init.add_to(app)
 doctor.add_to(app)
 uninstall.add_to(app)
+completion.add_to(app)
 add_task.add_to(task_group)
 tasks.add_to(task_group)
 wait.add_to(task_group)

@@ -16,6 +16,10 @@ from typing import Any
 class Heavy(StrEnum):
     """`module:attribute` of what is imported late."""
 
+    TREE = "ccm_orchestrator.cli.app:app"
+    LOAD_SETTINGS = "ccm_orchestrator.settings:load_settings"
+    REPORT = "ccm_orchestrator.cli.session:report"
+    EXIT_OF = "ccm_orchestrator.cli.exits:exit_of"
     SERVE = "ccm_orchestrator.wiring.daemon:serve"
     DEMO = "ccm_orchestrator.demo.run:main"
     PREPARE = "ccm_orchestrator.cli.preparing:prepare"

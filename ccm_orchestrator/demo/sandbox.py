@@ -12,11 +12,12 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
+
+from ccm_orchestrator.programs import Program, argv_of
 
 READY_LIMIT_S = 30.0
 STOP_LIMIT_S = 15.0
@@ -101,7 +102,7 @@ class Sandbox:
         return ["env", f"TMUX_TMPDIR={self.directory / 'tmux'}", "tmux", "-L", "ccm", *arguments]
 
     def cli(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "ccm_orchestrator", *arguments]
+        return argv_of(Program.COMMAND_LINE, *arguments)
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`ccm-orchestrator ARGUMENTS` to its end. Raises: RuntimeError with its words when `check` and it failed."""

@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from ccm_orchestrator.devstack.postgrest import free_port
 from ccm_orchestrator.devstack.problems import DevStackError, ProgramMissing
 from ccm_orchestrator.devstack.programs import find_postgres, find_postgrest, npm_has_postgrest
 from ccm_orchestrator.devstack.residence import DEFAULT_PORT, Residence, Tenancy
+from ccm_orchestrator.programs import Program, argv_of
 
 _START_LIMIT_S = 90.0
 _STOP_LIMIT_S = 30.0
@@ -118,7 +118,7 @@ def _start(residence: Residence, port: int, say: Say) -> None:
     say("starting PostgreSQL, PostgREST and what stands in for the rest of Supabase")
     with residence.log.open("wb") as log:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "ccm_orchestrator.devstack.keeper", str(residence.directory), str(port)],
+            argv_of(Program.SUPABASE_KEEPER, str(residence.directory), str(port)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

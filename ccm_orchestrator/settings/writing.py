@@ -23,7 +23,7 @@ def write_private(path: Path, content: str) -> None:
     """Whole or not at all, readable by its owner only: it may hold secrets. Raises: InvalidSettings."""
     target = path.resolve()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=target.parent, encoding="utf-8", delete=False) as file:
             file.write(content)
             file.flush()

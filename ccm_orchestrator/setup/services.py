@@ -68,7 +68,7 @@ def service_manager(settings: Settings, config: Path | None, system: bool) -> Se
 
 def describe_installation(settings: Settings, config: Path | None) -> Installation:
     beside = Path(sys.executable).with_name("ccm-orchestrator")
-    found = beside if beside.exists() else Path(shutil.which("ccm-orchestrator") or beside)
+    found = beside if beside.exists() else Path(shutil.which("ccm-orchestrator") or sys.executable)
     return Installation(
         executable=found,
         user=os.environ.get("SUDO_USER") or getpass.getuser(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +39,36 @@ from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.engine.sessions import Sessions
 from ccm_orchestrator.engine.standing_agents import StandingAgents
 from ccm_orchestrator.engine.tending import Tending
+from ccm_orchestrator.errors import StoreUnavailable
 from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.tasks import TaskStore
+from ccm_orchestrator.programs import PACKAGE, is_frozen
 from ccm_orchestrator.security.doors import RemoteAddress, remote_address
 from ccm_orchestrator.security.rates import Rates
 from ccm_orchestrator.settings import Settings
 
 
-def hook_script() -> Path:
-    """`hooks/ccm-hook`: beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).parents[1]
-    installed = package / "hooks" / "ccm-hook"
-    return installed if installed.exists() else package.parent / "hooks" / "ccm-hook"
+def hook_script(state_directory: Path) -> Path:
+    """`hooks/ccm-hook`: beside the package in a checkout, inside it when installed. What the one-file binary unpacked
+    goes with the daemon, and agents do not: it is copied to where it stays."""
+    installed = PACKAGE / "hooks" / "ccm-hook"
+    found = installed if installed.exists() else PACKAGE.parent / "hooks" / "ccm-hook"
+    return keep_copy(found, state_directory / "hooks") if is_frozen() else found
+
+
+def keep_copy(program: Path, directory: Path) -> Path:
+    """Replaced whole: an agent may be starting the former one. Raises: StoreUnavailable."""
+    kept = directory / program.name
+    fresh = directory / f".{program.name}.{os.getpid()}"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.write_bytes(program.read_bytes())
+        fresh.chmod(0o700)
+        fresh.replace(kept)
+    except OSError as error:
+        raise StoreUnavailable(f"{kept} cannot be written: {error.strerror}.") from error
+    return kept
 
 
 @dataclass(frozen=True)
@@ -110,7 +127,6 @@ def build_terminal(settings: Settings) -> TmuxTerminal:
 def build_launchpad(settings: Settings) -> RunDirectories:
     return RunDirectories(
         settings.state_directory,
-        python=Path(sys.executable),
         memory_group=settings.memory_group,
         stop_grace_s=settings.stop.terminate_grace_s,
     )
@@ -124,7 +140,9 @@ def build_drivers(settings: Settings, environment: Mapping[str, str], tasks: Tas
     async def project_directories() -> list[Path]:
         return [*(project.path for project in await tasks.projects()), *await workshops.directories()]
 
-    claude = ClaudeDriver(settings.claude.executable, environment, hook_script(), project_directories)
+    claude = ClaudeDriver(
+        settings.claude.executable, environment, hook_script(settings.state_directory), project_directories
+    )
     return {"claude": claude, "generic": GenericDriver(environment)}
 
 

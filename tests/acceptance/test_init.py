@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from ccm_orchestrator.cli.commands.init import runs_on_an_older_file
 from ccm_orchestrator.demo.sandbox import free_port
+from ccm_orchestrator.devstack.stack import LocalSupabase
+from ccm_orchestrator.settings import Settings
 from tests.claude import claude_binary, claude_versions
 
 LIMIT_S = 90.0
@@ -118,6 +121,62 @@ def test_a_broken_configuration_is_left_as_it_is(home: Path, init: Init) -> None
     refused = init("--yes", "--max-agents", "3")
     assert refused.returncode == 2 and "line 1" in refused.stderr
     assert config_of(home).read_text() == "max_agents = many\n"
+
+
+def test_what_was_killed_halfway_is_completed_by_repeating_it(
+    home: Path, environment: dict[str, str], init: Init
+) -> None:
+    arguments = ("--yes", "--json", "--no-trial", "--service", "none", "--max-agents", "3", "--project", "site")
+    argv = [sys.executable, "-m", "ccm_orchestrator", "init", *arguments]
+    cut_short = subprocess.Popen(argv, env=environment, cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + LIMIT_S
+    while not config_of(home).exists():
+        assert time.monotonic() < deadline and cut_short.poll() is None
+        time.sleep(0.001)
+    cut_short.kill()
+    cut_short.wait()
+    done = init(*arguments)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["changes"] == [] and config_of(home).read_text() == "max_agents = 3\n"
+    assert [path.name for path in config_of(home).parent.iterdir()] == ["config.toml"]
+    assert json.loads(init(*arguments).stdout)["projects"] == []
+
+
+def test_a_daemon_that_has_read_an_older_file_is_known(tmp_path: Path) -> None:
+    settings, config = Settings(state_directory=tmp_path), tmp_path / "config.toml"
+    assert not runs_on_an_older_file(settings, config)
+    for file, written in ((config, 10), (settings.url_file, 20)):
+        file.touch()
+        os.utime(file, (written, written))
+    assert not runs_on_an_older_file(settings, config)
+    os.utime(config, (30, 30))
+    assert runs_on_an_older_file(settings, config)
+
+
+def test_a_supabase_project_is_asked_before_anything_is_written(
+    home: Path, environment: dict[str, str], init: Init, supabase: LocalSupabase
+) -> None:
+    key, token = home / "key", home / "token"
+    key.write_text("no-such-key\n")
+    token.write_text(supabase.token(system_id="shop-1", exp=int(time.time()) + 3600) + "\n")
+    for file in (key, token):
+        file.chmod(0o600)
+    environment["CCM_SYSTEM_ID"] = "shop-1"
+    wanted = ("--yes", "--no-trial", "--service", "none", "--supabase-url", supabase.url)
+    files = ("--supabase-key-file", str(key), "--supabase-token-file", str(token))
+    refused = init(*wanted, *files)
+    assert refused.returncode == 2 and "supabase" in refused.stderr and "no-such-key" not in refused.stderr
+    assert not config_of(home).exists()
+    key.write_text(supabase.publishable_key + "\n")
+    done = init(*wanted, *files)
+    assert config_of(home).exists(), done.stderr
+    written = config_of(home).read_text()
+    assert f'url = "{supabase.url}"' in written and f'key_file = "{key}"' in written
+    told = done.stdout + done.stderr
+    assert "accepted as system shop-1" in told.replace("\n", " ")
+    assert not any(secret in told + written for secret in (supabase.publishable_key, token.read_text().strip()))
+    assert f"{config_of(home)} stays as it is" in init(*wanted, *files, "--dry-run").stdout.replace("\n", "")
 
 
 def test_a_person_answers_at_a_terminal(home: Path, environment: dict[str, str]) -> None:

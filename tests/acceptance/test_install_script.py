@@ -14,7 +14,8 @@ import pytest
 from tests.docs.source import CHECKOUT
 
 TOOLS = ("sh", "cat", "dirname", "env", "grep", "ln", "mkdir", "rm", "sed", "uname")
-DONE = "done. Next: ccm-orchestrator project add PATH"
+DONE = "done. Next, in a project: ccm-orchestrator task add"
+NOBODY = "there is nobody to ask how it is to be set up"
 
 
 class Machine:
@@ -76,15 +77,35 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(Path(os.path.realpath(tmp_path)))
 
 
-def test_a_machine_that_has_everything_gets_the_command_and_the_services_without_a_question(machine: Machine) -> None:
+def test_a_machine_that_has_everything_gets_the_command_and_is_set_up_without_a_question(machine: Machine) -> None:
+    machine.ready()
+    done = machine.install("--yes")
+    assert (done.returncode, done.stdout) == (0, "") and DONE in done.stderr
+    assert machine.calls == [f"pipx install --force --python python3.12 {CHECKOUT}", "ccm-orchestrator init --yes"]
+
+
+def test_without_a_terminal_the_command_is_installed_and_the_rest_is_left_to_a_person(machine: Machine) -> None:
     machine.ready()
     done = machine.install()
-    assert (done.returncode, done.stdout) == (0, "") and DONE in done.stderr
-    assert machine.calls == [
-        f"pipx install --force --python python3.12 {CHECKOUT}",
-        "ccm-orchestrator service install",
-        "ccm-orchestrator doctor",
-    ]
+    assert done.returncode == 0 and NOBODY in done.stderr and "ccm-orchestrator init --yes" in done.stderr
+    assert machine.calls == [f"pipx install --force --python python3.12 {CHECKOUT}"]
+
+
+def test_what_is_not_wanted_is_told_to_the_set_up(machine: Machine) -> None:
+    machine.ready()
+    answers = machine.home / "answers of the fleet.toml"
+    answers.write_text("max_agents = 2\n")
+    assert machine.install("--answers", str(answers), "--no-service", "--no-task").returncode == 0
+    assert machine.calls[-1] == f"ccm-orchestrator init --answers {answers} --service none --no-trial --yes"
+    assert machine.install("--yes", "--no-init").returncode == 0
+    assert machine.calls[-1].startswith("pipx install")
+
+
+def test_a_set_up_that_fails_is_not_called_done(machine: Machine) -> None:
+    machine.ready()
+    machine.notes_of("ccm-orchestrator", "exit 2")
+    done = machine.install("--yes")
+    assert done.returncode == 2 and DONE not in done.stderr
 
 
 def test_uv_is_preferred_and_brings_its_own_python(machine: Machine) -> None:
@@ -164,7 +185,7 @@ def test_a_dry_run_shows_every_step_and_takes_none(machine: Machine) -> None:
     steps = [line.removeprefix("+ ") for line in done.stderr.splitlines() if line.startswith("+ ")]
     assert "sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends tmux" in steps
     assert f"npm install --global --prefix {machine.home}/.local @anthropic-ai/claude-code" in steps
-    assert any(step.endswith("ccm-orchestrator service install") for step in steps)
+    assert steps[-1].endswith("ccm-orchestrator init")
     assert machine.calls == [] and list(machine.home.iterdir()) == []
 
 
@@ -174,7 +195,7 @@ def test_claude_code_is_left_alone_where_it_is_there_or_not_wanted(machine: Mach
     assert machine.install("--yes").returncode == 0
     (machine.programs / "claude").unlink()
     assert machine.install("--yes", "--no-claude", "--no-service").returncode == 0
-    assert not any("npm" in call or "service" in call for call in machine.calls[3:])
+    assert not any("npm" in call for call in machine.calls)
     assert machine.install("--yes").returncode == 0
     assert f"npm install --global --prefix {machine.home}/.local @anthropic-ai/claude-code" in machine.calls
 
@@ -187,13 +208,26 @@ def test_uninstalling_leaves_what_the_user_made_unless_told(machine: Machine) ->
         directory.mkdir(parents=True)
     done = machine.install("--uninstall", "--yes")
     assert done.returncode == 0 and all(map(Path.exists, kept)) and "left as they are" in done.stderr
-    assert machine.calls[0] == "ccm-orchestrator service uninstall --with-agents"
-    assert "pipx uninstall ccm-orchestrator" in machine.calls
+    assert machine.calls[0] == "ccm-orchestrator uninstall --yes --with-agents"
+    assert machine.calls[-1] == "pipx uninstall ccm-orchestrator"
+    assert machine.install("--uninstall", "--purge", "--yes").returncode == 0
+    assert "ccm-orchestrator uninstall --yes --with-agents --purge" in machine.calls
+    (machine.programs / "ccm-orchestrator").unlink()
     assert machine.install("--uninstall", "--purge", "--yes").returncode == 0
     assert not any(map(Path.exists, kept))
 
 
-@pytest.mark.parametrize("arguments", [["--nope"], ["--from"], ["--purge"], ["extra"]])
+def test_the_command_stays_where_it_could_not_remove_its_services(machine: Machine) -> None:
+    machine.ready()
+    machine.notes_of("ccm-orchestrator", "exit 1")
+    done = machine.install("--uninstall", "--yes")
+    assert done.returncode == 1 and "nothing more was removed" in done.stderr
+    assert machine.calls == ["ccm-orchestrator uninstall --yes --with-agents"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--nope"], ["--from"], ["--purge"], ["extra"], ["--answers"], ["--answers", "nowhere.toml"]]
+)
 def test_an_option_that_is_none_is_refused_before_anything_is_done(machine: Machine, arguments: list[str]) -> None:
     machine.ready()
     done = machine.install(*arguments)

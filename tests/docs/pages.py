@@ -106,16 +106,16 @@ def project_keys_part() -> str:
 def commands_part() -> str:
     root = typer.main.get_command(app)
     parts = [_command_section("", root)]
-    parts += [_command_section(name, command) for name, command in _leaves("", root)]
+    parts += [_command_section(name, command) for name, command in leaves("", root)]
     return "\n\n".join(parts)
 
 
-def _leaves(path: str, command: Any) -> Iterator[tuple[str, Command]]:
+def leaves(path: str, command: Any) -> Iterator[tuple[str, Command]]:
     """Commands that do something, with the words that call them."""
     for name, inner in getattr(command, "commands", {}).items():
         words = f"{path} {name}".strip()
         if hasattr(inner, "commands"):
-            yield from _leaves(words, inner)
+            yield from leaves(words, inner)
         elif not inner.hidden:
             yield words, inner
 
@@ -124,7 +124,7 @@ def _command_section(words: str, command: Any) -> str:
     shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
     arguments = [p for p in shown if not p.opts[0].startswith("-")]
     options = [p for p in shown if p.opts[0].startswith("-")]
-    usage = " ".join([PROGRAM, words or "[OPTIONS] COMMAND", *map(_argument, arguments)])
+    usage = " ".join([PROGRAM, words or "[OPTIONS] COMMAND", *map(argument_name, arguments)])
     help_text = re.sub(r"^Example: (.+)$", r"Example: `\1`", command.help or "", flags=re.M)
     title = f"{PROGRAM} {words}".strip()
     parts = [f"### {title}", f"`{usage}`", help_text.strip()]
@@ -133,7 +133,7 @@ def _command_section(words: str, command: Any) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _argument(parameter: Parameter) -> str:
+def argument_name(parameter: Parameter) -> str:
     name = parameter.metavar or parameter.name.upper()
     return name if parameter.required or name.startswith("[") else f"[{name}]"
 
@@ -144,11 +144,11 @@ def _parameters(parameters: list[Parameter]) -> str:
         is_option = parameter.opts[0].startswith("-")
         names = ", ".join(f"`{word}`" for word in (*parameter.opts, *parameter.secondary_opts)) if is_option else ""
         metavar = f" `{parameter.metavar}`" if is_option and parameter.metavar else ""
-        rows.append(f"| {_cell((names or f'`{_argument(parameter)}`') + metavar)} | {_cell(_meaning(parameter))} |")
+        rows.append(f"| {_cell((names or f'`{argument_name(parameter)}`') + metavar)} | {_cell(meaning(parameter))} |")
     return "\n".join(rows)
 
 
-def _meaning(parameter: Parameter) -> str:
+def meaning(parameter: Parameter) -> str:
     notes = []
     if parameter.default not in (None, False, (), [], ""):
         default = getattr(parameter.default, "value", parameter.default)

@@ -9,7 +9,7 @@ import pytest
 from tests.docs.source import CHECKOUT, PACKAGE, Module, import_graph, modules
 
 LAYERS = (
-    ("errors",),
+    ("errors", "programs"),
     ("domain",),
     ("ports",),
     ("settings",),
@@ -20,7 +20,8 @@ LAYERS = (
     ("wiring",),
     ("setup",),
     ("demo", "devstack"),
-    ("cli", "__main__"),
+    ("cli",),
+    ("__main__", "frozen"),
 )
 """Lowest first. A module imports from its own layer or a lower one."""
 

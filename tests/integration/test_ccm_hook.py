@@ -36,7 +36,7 @@ def shell(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def pad(tmp_path: Path) -> RunDirectories:
-    made = RunDirectories(tmp_path, python=Path(sys.executable))
+    made = RunDirectories(tmp_path)
     made.spool_directory(RUN_ID).mkdir(parents=True)
     return made
 

@@ -18,8 +18,8 @@ from ccm_orchestrator.domain.events import HookRecord
 from ccm_orchestrator.domain.run import ProcessRef
 from ccm_orchestrator.errors import StoreUnavailable, WrongStatus
 from ccm_orchestrator.ports.launching import Launch, RunTrace, Ticket
+from ccm_orchestrator.programs import Program, argv_of
 
-LAUNCHER = Path(__file__).parents[2] / "launcher" / "main.py"
 DEFAULT_MEMORY_LIMIT_BYTES = 2 << 30
 _RECORDING_S = 2.0
 """What a launcher gets to sweep and to write its exit record before it is killed itself."""
@@ -36,8 +36,6 @@ class RunDirectories:
         self,
         state_directory: Path,
         *,
-        python: Path,
-        launcher: Path = LAUNCHER,
         memory_limit_bytes: int = DEFAULT_MEMORY_LIMIT_BYTES,
         memory_group: Path | None = None,
         stop_grace_s: float = 10.0,
@@ -45,7 +43,6 @@ class RunDirectories:
         """`memory_limit_bytes` is for launches that name none. `memory_group`: a delegated control group in which
         launchers may make one for each run; None: they measure."""
         self._layout = Layout(state_directory)
-        self._launcher_argv = (str(python), "-I", "-S", str(launcher))
         self._memory_limit_bytes = memory_limit_bytes
         self._memory_group = memory_group
         self._stop_grace_s = stop_grace_s
@@ -70,7 +67,7 @@ class RunDirectories:
             _write(directory / LAUNCH, self._describe(run_id, launch))
             ticket.revoke(directory)
             ticket.issue(directory, term)
-        return (*self._launcher_argv, str(directory))
+        return argv_of(Program.LAUNCHER, str(directory))
 
     def _describe(self, run_id: str, launch: Launch) -> bytes:
         description = {

@@ -10,20 +10,18 @@ import os
 import secrets
 import selectors
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from ccm_orchestrator.adapters.tmux import tether
 from ccm_orchestrator.adapters.tmux.commands import IDENTITY, Answer, NotConnected, Reply, Request, Server
 from ccm_orchestrator.adapters.tmux.names import command_line, encoded
 from ccm_orchestrator.adapters.tmux.server import CLIENT_FLAGS, Address, run_tmux
 from ccm_orchestrator.adapters.tmux.wire import attach_result, before_fence, complaint, read_reply
 from ccm_orchestrator.errors import TerminalError, TerminalUnavailable
+from ccm_orchestrator.programs import Program, argv_of
 
 _READ_BYTES = 1 << 16
 _CLOSE_TIMEOUT_S = 5.0
@@ -145,7 +143,7 @@ class Connection:
     def _start_process(self) -> subprocess.Popen[bytes]:
         client = self._address.argv("-C", "attach-session", "-t", f"={self._address.session}", "-f", CLIENT_FLAGS)
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid()), *client],
+            argv_of(Program.TETHER, str(os.getpid()), *client),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -20,7 +20,7 @@ from ccm_orchestrator.cli.views.checks import check_list
 from ccm_orchestrator.cli.views.init import plan_view
 from ccm_orchestrator.cli.views.plain import text
 from ccm_orchestrator.errors import InputError, OrchestratorError
-from ccm_orchestrator.settings import Settings, load_settings
+from ccm_orchestrator.settings import Settings, config_path, load_settings
 from ccm_orchestrator.settings.writing import write_config, write_private
 from ccm_orchestrator.setup.check import Check, Verdict
 
@@ -102,7 +102,7 @@ async def _carry_out(session: Session, config: Path, decided: Any, plan: Any, su
     _write(config, decided, plan, report)
     settings = load_settings(session.config)
     await _register(settings, plan.projects, report)
-    _step(report, lambda: _serve(settings, session.config, decided.service.value, bool(plan.changes), report))
+    _step(report, lambda: _serve(settings, session.config, decided.service.value, report))
     checks: list[Check] = await load(Heavy.EXAMINE)(session.config, os.environ)
     if not session.as_json:
         session.show(None, text("\n".join(report.done)))
@@ -150,17 +150,23 @@ async def _register(settings: Settings, projects: list[Path], report: Report) ->
         report.failed.append(error.message)
 
 
-def _serve(settings: Settings, config: Path | None, service: str, has_changed: bool, report: Report) -> None:
+def _serve(settings: Settings, config: Path | None, service: str, report: Report) -> None:
     """Raises: OrchestratorError."""
     if service == "none":
         report.done.append("No service was installed: start the daemon with `ccm-orchestrator serve`.")
         return
     manager = load(Heavy.SERVICE_MANAGER)(settings, config, service == "system")
     done = list(manager.install())
-    if has_changed and not done:
-        manager.restart()  # it reads the configuration when it starts
+    if not done and runs_on_an_older_file(settings, config or config_path()):
+        manager.restart()
         done = ["Restarted the daemon; agents were not touched."]
     report.done += done
+
+
+def runs_on_an_older_file(settings: Settings, config: Path) -> bool:
+    """Whether the configuration was written after the daemon had read it, by this call or by one that was cut short."""
+    started, written = settings.url_file, config
+    return started.exists() and written.exists() and started.stat().st_mtime < written.stat().st_mtime
 
 
 def _step(report: Report, step: Callable[[], None]) -> None:

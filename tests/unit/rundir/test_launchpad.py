@@ -7,7 +7,6 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -25,7 +24,7 @@ LAUNCH = Launch(argv=("true",), env={"SECRET": "x"}, cwd=Path("/"), files={"prom
 
 @pytest.fixture
 def pad(tmp_path: Path) -> RunDirectories:
-    return RunDirectories(tmp_path / "state", python=Path(sys.executable), memory_limit_bytes=77)
+    return RunDirectories(tmp_path / "state", memory_limit_bytes=77)
 
 
 def own_start() -> str:
@@ -52,7 +51,7 @@ async def test_everything_is_private(pad: RunDirectories) -> None:
 
 async def test_only_our_own_ids_and_paths_are_in_the_command(pad: RunDirectories) -> None:
     argv = await pad.prepare(RUN_ID, 1, LAUNCH)
-    assert argv[1:3] == ("-I", "-S")
+    assert list(argv[1:3]) == ["-I", "-S"]
     assert argv[-1] == str(pad.directory(RUN_ID))
     launch = json.loads((pad.directory(RUN_ID) / "launch.json").read_text())
     assert (launch["memory_limit_bytes"], launch["env"]) == (77, {"SECRET": "x", "CCM_RUN_ID": RUN_ID})
@@ -76,7 +75,7 @@ async def test_a_started_run_is_not_prepared_again(pad: RunDirectories) -> None:
 async def test_a_directory_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("in the way")
     with pytest.raises(StoreUnavailable, match="cannot be written"):
-        await RunDirectories(tmp_path, python=Path(sys.executable)).prepare(RUN_ID, 1, LAUNCH)
+        await RunDirectories(tmp_path).prepare(RUN_ID, 1, LAUNCH)
 
 
 async def test_a_process_is_alive_by_its_number_and_its_start(pad: RunDirectories) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ OLD_NS = 1_700_000_000_000_000_000
 
 @pytest.fixture
 def pad(tmp_path: Path) -> RunDirectories:
-    made = RunDirectories(tmp_path, python=Path(sys.executable))
+    made = RunDirectories(tmp_path)
     made.spool_directory(RUN_ID).mkdir(parents=True)
     return made
 

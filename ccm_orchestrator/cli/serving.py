@@ -1,0 +1,22 @@
+"""`ccm-orchestrator serve` as services run it, without options: nothing is imported that only other commands need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ccm_orchestrator.cli.lazily import Heavy, load
+from ccm_orchestrator.errors import OrchestratorError
+
+
+def plainly_asked(arguments: Sequence[str]) -> bool:
+    return list(arguments) == ["serve"] and "CCM_CONFIG" not in os.environ
+
+
+def serve_plainly() -> int:
+    """The exit code, as of the command that `commands/daemon.py` describes."""
+    try:
+        return int(load(Heavy.SERVE)(load(Heavy.LOAD_SETTINGS)()))
+    except OrchestratorError as error:
+        load(Heavy.REPORT)(error)
+        return int(load(Heavy.EXIT_OF)(error))

@@ -1,0 +1,1 @@
+complete --command ccm-orchestrator --no-files --arguments "(env _CCM_ORCHESTRATOR_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) ccm-orchestrator)" --condition "env _CCM_ORCHESTRATOR_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) ccm-orchestrator"
