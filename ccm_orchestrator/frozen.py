@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> None:
             _module("adapters.tmux.tether").main(int(parent_pid), argv)
         case [Program.SUPABASE_KEEPER, *rest]:
             sys.exit(_module("devstack.keeper").main(rest))
+        case [Program.NOTICE_SENDER]:
+            _module("adapters.apprise.sending").main()
         case _:
             _module("cli").main()
 

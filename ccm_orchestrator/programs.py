@@ -26,12 +26,16 @@ class Program(StrEnum):
     SUPABASE_KEEPER = "--be-supabase-keeper"
     """Keeps the local Supabase; outlives the command that began it."""
 
+    NOTICE_SENDER = "--be-notice-sender"
+    """Sends one notice through Apprise, whose memory goes with it."""
+
 
 _INTERPRETED = {
     Program.COMMAND_LINE: ("-m", "ccm_orchestrator"),
     Program.LAUNCHER: ("-I", "-S", str(PACKAGE / "launcher" / "main.py")),
     Program.TETHER: ("-I", "-S", str(PACKAGE / "adapters" / "tmux" / "tether.py")),
     Program.SUPABASE_KEEPER: ("-m", "ccm_orchestrator.devstack.keeper"),
+    Program.NOTICE_SENDER: ("-m", "ccm_orchestrator.adapters.apprise.sending"),
 }
 
 

@@ -86,11 +86,8 @@ def server_runs(settings: Settings) -> bool:
 
 
 def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secrets: LocalSecrets) -> ApiServices:
-    clock, bus, profiles = (
-        SystemClock(),
-        Bus(stores.events, note=PermissionRecord(stores.audit).note),
-        settings.profiles(),
-    )
+    clock, profiles = SystemClock(), settings.profiles()
+    bus = Bus(stores.events, note=PermissionRecord(stores.audit).note)
     queues = Queues(stores.tasks, out_of_reach={"supabase": NO_DAEMON} if settings.supabase.url else None)
     drivers = build_drivers(settings, dict(os.environ), stores.tasks)
     control = Control(

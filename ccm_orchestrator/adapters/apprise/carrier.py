@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Sequence
 
-CHILD = (sys.executable, "-m", "ccm_orchestrator.adapters.apprise.sending")
+from ccm_orchestrator.programs import Program, argv_of
+
+WITHHELD = ("CCM_", "SUPABASE_", "ANTHROPIC_", "CLAUDE")
+"""What the daemon knows and no target need be told."""
 
 
 class AppriseCarrier:
-    def __init__(self, timeout_s: float = 20.0, child: Sequence[str] = CHILD) -> None:
+    def __init__(self, timeout_s: float = 20.0, child: Sequence[str] = ()) -> None:
         self._timeout_s = timeout_s
-        self._child = tuple(child)
+        self._child = tuple(child) or tuple(argv_of(Program.NOTICE_SENDER))
 
     async def send(self, url: str, title: str, body: str, level: str) -> str | None:
         order = json.dumps({"url": url, "title": title, "body": body, "level": level}).encode()
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._child, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, env=dict(os.environ)
+                *self._child, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, env=_environment()
             )
         except OSError as error:
             return f"the sending process could not be started: {error.strerror}"
@@ -38,3 +40,7 @@ class AppriseCarrier:
         except (ValueError, KeyError, TypeError):
             return f"the sending process ended with {process.returncode}"
         return None if error_text is None else str(error_text).replace(url, "(the URL)")
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(WITHHELD)}
