@@ -26,6 +26,8 @@ class Heavy(StrEnum):
     CHANGED_DOCUMENT = "ccm_orchestrator.setup.planning:changed_document"
     TRIAL = "ccm_orchestrator.demo.run:trial"
     EXAMINE = "ccm_orchestrator.setup.doctor:examine"
+    LISTED = "ccm_orchestrator.setup.doctor:listed"
+    MEND = "ccm_orchestrator.setup.mending:mend"
     MIGRATE = "ccm_orchestrator.adapters.supabase.migrator:migrate"
     READ_SCHEMA = "ccm_orchestrator.adapters.supabase.migrator:read_schema"
     SUPABASE_UP = "ccm_orchestrator.devstack.resident:up"

@@ -23,3 +23,9 @@ class Check:
     """Why it matters; empty when it is ok."""
     fix: str = ""
     """What to do; empty when it is ok."""
+    command: str = ""
+    """Shell command that mends it, as it stands; empty where a person must choose."""
+    safe: bool = False
+    """Whether `--fix` may run the command: it ends nothing, loses nothing and starts nothing anew."""
+    group: str = ""
+    """What the check belongs to; set by whoever ran it."""

@@ -1,42 +1,52 @@
-"""What the daemon needs, checked one by one: what was found, why it matters, what to do."""
+"""What the daemon needs, checked one by one: what was found, why it matters, and the command that mends it."""
 
 from __future__ import annotations
 
-import platform
-import sqlite3
-import sys
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from ccm_orchestrator.errors import InvalidSettings
+from ccm_orchestrator.errors import InputError, InvalidSettings
 from ccm_orchestrator.settings import Settings, config_path, load_settings
 from ccm_orchestrator.settings.sources import unknown_variables
-from ccm_orchestrator.setup import agent_checks, door_checks, program_checks, state_checks, supabase_checks
 from ccm_orchestrator.setup.check import Check, Verdict
+from ccm_orchestrator.setup.probes import PROBES
+from ccm_orchestrator.setup.probing import Place, Probe, run_probes
 
-__all__ = ["Check", "Verdict", "examine"]
+__all__ = ["Check", "Verdict", "examine", "listed"]
+
+CONFIGURATION = "configuration"
 
 
-async def examine(config: Path | None, environment: Mapping[str, str]) -> list[Check]:
-    """Changes nothing. With a configuration that cannot be used, the defaults are examined."""
+async def examine(
+    config: Path | None, environment: Mapping[str, str], only: Collection[str] = (), probes: Sequence[Probe] = PROBES
+) -> list[Check]:
+    """Changes nothing. With a configuration that cannot be used, the defaults are examined.
+
+    `only`: names of probes, or of groups; empty: everything. Raises: InputError for one that does not exist.
+    """
+    known = {CONFIGURATION} | {word for probe in probes for word in (probe.name, probe.group.lower())}
+    if unknown := sorted(set(map(str.lower, only)) - known):
+        raise InputError(f"There is no check `{unknown[0]}`; `ccm-orchestrator doctor --list` names them.")
+    wanted = set(map(str.lower, only)) or known
     settings, of_configuration = configuration(config)
-    return [
-        program_checks.python(sys.version_info[:3]),
-        *of_configuration,
-        program_checks.sqlite(sqlite3.sqlite_version_info),
-        program_checks.tmux(),
-        program_checks.git(environment),
-        *await agent_checks.claude(settings.claude.executable, environment),
-        state_checks.directory(settings.state_directory),
-        state_checks.free_space(settings.state_directory),
-        *state_checks.database(settings.database),
-        await state_checks.port(settings),
-        *door_checks.second_door(settings, datetime.now(UTC)),
-        *await door_checks.users(settings, environment),
-        *await supabase_checks.supabase(settings, environment),
-        program_checks.platform_support(platform.system()),
-    ]
+    place = Place(settings, environment, config or config_path())
+    chosen = [probe for probe in probes if wanted & {probe.name, probe.group.lower()}]
+    first = [replace(check, group="Configuration") for check in of_configuration] if CONFIGURATION in wanted else []
+    return _by_group([*first, *await run_probes(chosen, place)])
+
+
+def _by_group(checks: Sequence[Check]) -> list[Check]:
+    groups = list(dict.fromkeys(check.group for check in checks))
+    return sorted(checks, key=lambda check: groups.index(check.group))
+
+
+def listed() -> list[Mapping[str, str]]:
+    """Every probe: name, group, what it looks at."""
+    about = "the configuration: syntax, unknown keys, values, misspelt variables"
+    rows = [(CONFIGURATION, "Configuration", about), *((probe.name, probe.group, probe.about) for probe in PROBES)]
+    return [{"name": name, "group": group, "about": about} for name, group, about in rows]
 
 
 def configuration(file: Path | None) -> tuple[Settings, Iterable[Check]]:
@@ -45,13 +55,17 @@ def configuration(file: Path | None) -> tuple[Settings, Iterable[Check]]:
     try:
         settings = load_settings(file)
     except InvalidSettings as error:
-        why = "The daemon does not start with a configuration that it cannot read."
-        failed = Check("configuration", Verdict.FAIL, error.message, why, "Mend what the sentence says.")
+        why, quoted = "The daemon does not start with a configuration that it cannot read.", shlex.quote(str(path))
+        if "open to other users" in error.message and path.exists():
+            failed = Check("configuration", Verdict.FAIL, error.message, why, "Close it.", f"chmod 600 {quoted}", True)
+        else:
+            command = f"${{EDITOR:-vi}} {quoted}"
+            failed = Check("configuration", Verdict.FAIL, error.message, why, "Mend what the sentence says.", command)
         return Settings(), [failed]
     found = str(path) if path.exists() else f"defaults ({path} does not exist)"
     checks = [Check("configuration", Verdict.OK, found)]
     if unknown := unknown_variables():
         why = "They look like settings and are none: a misspelt name has no effect."
         fix = "Compare them with `ccm-orchestrator config get`, and unset those that are not needed."
-        checks.append(Check("environment", Verdict.WARN, ", ".join(unknown), why, fix))
+        checks.append(Check("environment", Verdict.WARN, ", ".join(unknown), why, fix, f"unset {' '.join(unknown)}"))
     return settings, checks

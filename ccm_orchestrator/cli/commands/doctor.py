@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
 from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.lazily import Heavy, load
 from ccm_orchestrator.cli.session import Session, command
-from ccm_orchestrator.cli.views.checks import check_list
+from ccm_orchestrator.cli.views.checks import check_list, mended_list, probe_list
 from ccm_orchestrator.setup.check import Check, Verdict
 
 
@@ -18,9 +19,26 @@ def add_to(app: typer.Typer) -> None:
     command(app, "doctor")(doctor)
 
 
-async def doctor(session: Session) -> Exit:
-    """Check everything that the daemon needs, and say what to do about what is missing."""
-    checks: list[Check] = await load(Heavy.EXAMINE)(session.config, os.environ)
+async def doctor(
+    session: Session,
+    fix: Annotated[bool, typer.Option("--fix", help="Run the commands that are safe, then look again.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this check or group; repeat it for more.")
+    ] = None,
+    named: Annotated[bool, typer.Option("--list", help="Say what there is to be checked, and check nothing.")] = False,
+) -> Exit:
+    """Check everything that the daemon needs, and say what to do about what is missing. Exits with 1 when something
+    failed; warnings are no failure."""
+    if named:
+        probes = load(Heavy.LISTED)()
+        session.show(probes, lambda: probe_list(probes), ids="\n".join(probe["name"] for probe in probes))
+        return Exit.OK
+    checks: list[Check] = await load(Heavy.EXAMINE)(session.config, os.environ, only or ())
+    if fix:
+        mended: list[Any] = load(Heavy.MEND)(checks, os.environ, session.config)
+        if not (session.as_json or session.quiet):
+            session.out.print(mended_list(mended))
+        checks = await load(Heavy.EXAMINE)(session.config, os.environ, only or ())
     failed = [check for check in checks if check.verdict is Verdict.FAIL]
     session.show([asdict(check) for check in checks], lambda: check_list(checks), ids="\n".join(c.name for c in failed))
     return Exit.FAILED if failed else Exit.OK

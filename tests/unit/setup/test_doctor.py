@@ -3,16 +3,26 @@
 import os
 import socket
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ccm_orchestrator.adapters.sqlite.database import Database
+from ccm_orchestrator.errors import InputError
 from ccm_orchestrator.settings import Settings, load_settings
-from ccm_orchestrator.setup import agent_checks, program_checks, state_checks
+from ccm_orchestrator.setup import (
+    agent_checks,
+    daemon_checks,
+    program_checks,
+    project_checks,
+    state_checks,
+    work_checks,
+)
 from ccm_orchestrator.setup.check import Check, Verdict
-from ccm_orchestrator.setup.doctor import configuration, examine
+from ccm_orchestrator.setup.doctor import configuration, examine, listed
+from ccm_orchestrator.setup.probing import Place, Probe
 
 
 def settings_in(directory: Path, port: int = 8765) -> Settings:
@@ -44,8 +54,7 @@ def away_from_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (state_checks.space(10**12), Verdict.OK),
         (state_checks.space(10**9), Verdict.WARN),
         (state_checks.space(10**7), Verdict.FAIL),
-        (state_checks.project(("here", Path("/"))), Verdict.OK),
-        (state_checks.project(("gone", Path("/nowhere"))), Verdict.WARN),
+        (project_checks.project("gone", Path("/nowhere")), Verdict.WARN),
     ],
 )
 def test_the_verdict(check: Check, verdict: Verdict) -> None:
@@ -102,36 +111,66 @@ def test_the_state_directory(tmp_path: Path) -> None:
     assert state_checks.directory(state).verdict is Verdict.OK
     state.chmod(0o750)
     check = state_checks.directory(state)
-    assert check.verdict is Verdict.FAIL and "drwxr-x---" in check.found and "chmod" in check.fix
+    assert check.verdict is Verdict.FAIL and "drwxr-x---" in check.found and "chmod" in check.command
     assert not list(state.iterdir()), "examining changes nothing"
 
 
 async def test_the_database(tmp_path: Path) -> None:
     path = tmp_path / "ccm.db"
-    assert [check.verdict for check in state_checks.database(path)] == [Verdict.OK]
+    assert [check.verdict for check in work_checks.database(path)] == [Verdict.OK]
     assert not path.exists()
     database = Database(path)
     await database.open()
     await database.close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO projects (name, path) VALUES ('gone', '/nowhere')")
-    found = {check.name: check.verdict for check in state_checks.database(path)}
-    assert found == {"database": Verdict.OK, "project gone": Verdict.WARN}
+    found = {check.name: check.verdict for check in work_checks.database(path)}
+    assert found == dict.fromkeys(("database", "schema", "database log"), Verdict.OK)
+    assert state_checks.registered_projects(path) == {"gone": Path("/nowhere")}
 
 
 def test_a_damaged_database(tmp_path: Path) -> None:
     path = tmp_path / "ccm.db"
     path.write_bytes(b"this is no database" * 100)
-    (check,) = state_checks.database(path)
+    (check,) = work_checks.database(path)
     assert check.verdict is Verdict.FAIL and "backup" in check.fix
 
 
-async def test_a_port_that_is_taken(tmp_path: Path) -> None:
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         settings = settings_in(tmp_path, other.getsockname()[1])
-        check = await state_checks.port(settings)
-    assert check.verdict is Verdict.FAIL and "api.port" in check.fix
-    assert (await state_checks.port(settings)).verdict is Verdict.OK, "the other one has gone"
+        (check,) = daemon_checks.daemon(settings)
+    assert check.verdict is Verdict.FAIL and check.command.startswith("ccm-orchestrator config set api.port ")
+    (check,) = daemon_checks.daemon(settings)
+    assert check.verdict is Verdict.OK, "the other one has gone"
+
+
+async def test_a_probe_that_hangs_is_a_finding_and_holds_up_nobody(tmp_path: Path) -> None:
+    held = threading.Event()
+
+    def hang(_place: Place) -> list[Check]:
+        held.wait()
+        return []
+
+    probes = [
+        Probe("stuck", "Disk", "a disk that does not answer", hang, 0.05),
+        Probe("well", "Disk", "another one", lambda _: Check("well", Verdict.OK, "is")),
+    ]
+    checks = await examine(None, {}, ["disk"], probes)
+    held.set()
+    assert [(check.name, check.verdict) for check in checks] == [("stuck", Verdict.FAIL), ("well", Verdict.OK)]
+    assert "no answer within 0.05 s" in checks[0].found
+
+
+async def test_only_what_is_named_is_examined() -> None:
+    checks = await examine(None, os.environ, ["python", "Machine"])
+    assert {check.group for check in checks} == {"Programs", "Machine"}
+    with pytest.raises(InputError, match="no check `pythn`"):
+        await examine(None, os.environ, ["pythn"])
+
+
+def test_there_are_as_many_probes_as_promised() -> None:
+    assert len(listed()) == len({probe["name"] for probe in listed()}) >= 28
 
 
 def test_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,3 +191,9 @@ async def test_everything_is_examined_and_nothing_is_changed(tmp_path: Path, mon
     expected = {"python", "configuration", "sqlite", "tmux", "git", "claude", "state directory", "disk", "database"}
     assert expected | {"daemon"} <= set(names)
     assert not (tmp_path / "state").exists()
+
+
+def test_the_documentation_names_every_probe() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text()
+    for probe in listed():
+        assert f"| `{probe['name']}` | {probe['group']} | {probe['about']} |" in page
