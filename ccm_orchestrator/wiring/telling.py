@@ -22,6 +22,7 @@ from ccm_orchestrator.engine.incident_book import IncidentBook
 from ccm_orchestrator.errors import InvalidSettings, OrchestratorError, StoreError
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.settings.notifications import TargetTable
+from ccm_orchestrator.settings.writing import write_private
 from ccm_orchestrator.wiring.building import Stores
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,6 @@ def _deaths(path: Path) -> int:
 
 def _keep(path: Path, deaths: int) -> None:
     try:
-        path.write_text(json.dumps({"deaths": deaths}), encoding="utf-8")
-    except OSError as error:
-        log.warning("this start is not counted: %s", error)
+        write_private(path, json.dumps({"deaths": deaths}))
+    except InvalidSettings as error:
+        log.warning("this start is not counted: %s", error.message)
