@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def test_a_row_that_waits_for_nobody_knows_whom_is_held(daemon: Sandbox) -> None
 
 
 def test_a_dependency_cycle_by_hand_is_held_and_its_neighbours_run(daemon: Sandbox) -> None:
-    ring = ["ring-0", "ring-1", "ring-2"]
+    ring = [f"ring-{number}-{uuid.uuid4().hex[:8]}" for number in range(3)]
     for number, task_id in enumerate(ring):
         daemon.insert_task("Do it.", task_id=task_id, after=json.dumps([ring[number - 1]]))
     free = daemon.insert_task("Do it.")

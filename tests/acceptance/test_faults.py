@@ -184,7 +184,7 @@ def test_a_silent_agent_is_nudged_and_then_retried() -> None:
 def test_an_agent_that_runs_out_of_time_is_ended() -> None:
     with world() as sandbox:
         sandbox.start_daemon()
-        task_id = working(sandbox, "Work. [scenario:slow-tool seconds=60]", time_limit_s=2, max_attempts=1)
+        task_id = working(sandbox, "Work. [scenario:slow-tool seconds=60]", time_limit_s=12, max_attempts=1)
         agent = process(sandbox, task_id, "agent")
         wait_status(sandbox, task_id, "failed")
         assert failure_kinds(sandbox, task_id) == ["time_limit"]
