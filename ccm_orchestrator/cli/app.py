@@ -31,6 +31,7 @@ from ccm_orchestrator.cli.commands import (
     sessions,
     standing,
     stop_all,
+    support,
     systems,
     tasks,
     tokens,
@@ -86,6 +87,7 @@ rule_group = typer.Typer(help="Rules that answer what agents ask by themselves."
 audit_group = typer.Typer(help="The audit log: who changed what.", no_args_is_help=True)
 incident_group = typer.Typer(help="Incidents: what went wrong, and whether it is over.", no_args_is_help=True)
 notify_group = typer.Typer(help="Notifications: what people are told.", no_args_is_help=True)
+support_group = typer.Typer(help="For whoever is to help.", no_args_is_help=True)
 config_group = typer.Typer(help="The configuration file.", no_args_is_help=True)
 
 daemon.add_to(app)
@@ -117,6 +119,7 @@ tokens.add_to(token_group)
 db.add_to(db_group)
 dev.add_to(dev_group)
 configuration.add_to(config_group)
+support.add_to(support_group)
 app.add_typer(task_group, name="task")
 app.add_typer(agent_group, name="agent")
 app.add_typer(approval_group, name="approval")
@@ -130,4 +133,5 @@ app.add_typer(service_group, name="service")
 app.add_typer(token_group, name="token")
 app.add_typer(db_group, name="db")
 app.add_typer(dev_group, name="dev")
+app.add_typer(support_group, name="support")
 app.add_typer(config_group, name="config")

@@ -28,6 +28,7 @@ class Heavy(StrEnum):
     EXAMINE = "ccm_orchestrator.setup.doctor:examine"
     LISTED = "ccm_orchestrator.setup.doctor:listed"
     MEND = "ccm_orchestrator.setup.mending:mend"
+    MAKE_BUNDLE = "ccm_orchestrator.setup.support_bundle:make_bundle"
     MIGRATE = "ccm_orchestrator.adapters.supabase.migrator:migrate"
     READ_SCHEMA = "ccm_orchestrator.adapters.supabase.migrator:read_schema"
     SUPABASE_UP = "ccm_orchestrator.devstack.resident:up"

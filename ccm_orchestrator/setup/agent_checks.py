@@ -23,9 +23,9 @@ async def claude(executable: str, environment: Mapping[str, str]) -> list[Check]
         require_supported(version)
     except AgentMissing as error:
         fix = "Run `npm install -g @anthropic-ai/claude-code`, or set `claude.executable`."
-        return [Check("claude", Verdict.FAIL, error.message, WHY, fix)]
+        return [Check("claude", Verdict.FAIL, error.message, WHY, fix, "npm install -g @anthropic-ai/claude-code")]
     except AgentUnsupported as error:
-        return [Check("claude", Verdict.FAIL, error.message, WHY, "Run `claude update`.")]
+        return [Check("claude", Verdict.FAIL, error.message, WHY, "Update it.", "claude update")]
     except DriverError as error:
         return [
             Check("claude", Verdict.FAIL, error.message, WHY, f"Run `{executable} --version` and see what it says.")

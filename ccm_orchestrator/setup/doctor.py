@@ -31,7 +31,7 @@ async def examine(
         raise InputError(f"There is no check `{unknown[0]}`; `ccm-orchestrator doctor --list` names them.")
     wanted = set(map(str.lower, only)) or known
     settings, of_configuration = configuration(config)
-    place = Place(settings, environment, config or config_path())
+    place = Place(settings, environment, config or config_path(), config)
     chosen = [probe for probe in probes if wanted & {probe.name, probe.group.lower()}]
     first = [replace(check, group="Configuration") for check in of_configuration] if CONFIGURATION in wanted else []
     return _by_group([*first, *await run_probes(chosen, place)])

@@ -151,7 +151,7 @@ PROBES: Sequence[Probe] = (
         "service",
         "Daemon",
         "the service: as shipped, enabled, linger, failed, restarts",
-        lambda place: service_checks.service(place.settings, None),
+        lambda place: service_checks.service(place.settings, place.given),
         SLOW_S,
     ),
     Probe(

@@ -28,6 +28,8 @@ class Place:
     environment: Mapping[str, str]
     config: Path
     """The configuration file; it need not exist."""
+    given: Path | None = None
+    """The same, where it is not the usual one."""
 
 
 @dataclass(frozen=True, slots=True)

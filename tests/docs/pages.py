@@ -22,6 +22,8 @@ from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.settings.model import ENV_DELIMITER, ENV_PREFIX, Settings
 from ccm_orchestrator.settings.problems import ANY_NAME, every_key, expected, fields_of, nested_model
 from ccm_orchestrator.settings.profiles import ProjectProfileTable
+from ccm_orchestrator.setup.doctor import listed
+from ccm_orchestrator.setup.support_bundle import ABOUT
 from ccm_orchestrator.telemetry.lines import FIELDS
 from ccm_orchestrator.telemetry.metrics import Around, Metrics
 from tests.docs.source import CHECKOUT
@@ -192,9 +194,20 @@ def alerts_part() -> str:
     return "\n".join(rows + [f"| `{name}` | {severity} | {_cell(text)} |" for name, severity, text in plain])
 
 
+def checks_part() -> str:
+    rows = ["| Check | Group | What is looked at |", "| --- | --- | --- |"]
+    return "\n".join(rows + [f"| `{row['name']}` | {row['group']} | {_cell(row['about'])} |" for row in listed()])
+
+
+def bundle_part() -> str:
+    rows = ["| File | What it is |", "| --- | --- |"]
+    return "\n".join(rows + [f"| `{name}` | {_cell(about)} |" for name, about in ABOUT.items()])
+
+
 PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/configuration.md": {"settings": settings_part, "project keys": project_keys_part},
     "docs/cli.md": {"commands": commands_part},
+    "docs/doctor.md": {"checks": checks_part, "bundle": bundle_part},
     "docs/monitoring.md": {"log fields": log_fields_part, "metrics": metrics_part, "alerts": alerts_part},
 }
 """Page → part → what it says now."""
