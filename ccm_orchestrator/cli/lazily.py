@@ -26,6 +26,8 @@ class Heavy(StrEnum):
     CHANGED_DOCUMENT = "ccm_orchestrator.setup.planning:changed_document"
     TRIAL = "ccm_orchestrator.demo.run:trial"
     EXAMINE = "ccm_orchestrator.setup.doctor:examine"
+    INTENTION = "ccm_orchestrator.demo.proving:intention"
+    PROVE = "ccm_orchestrator.demo.proving:prove"
     LISTED = "ccm_orchestrator.setup.doctor:listed"
     MEND = "ccm_orchestrator.setup.mending:mend"
     MAKE_BUNDLE = "ccm_orchestrator.setup.support_bundle:make_bundle"

@@ -104,7 +104,7 @@ class Sandbox:
     def cli(self, *arguments: str) -> list[str]:
         return argv_of(Program.COMMAND_LINE, *arguments)
 
-    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, check: bool = True, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
         """`ccm-orchestrator ARGUMENTS` to its end. Raises: RuntimeError with its words when `check` and it failed."""
         cwd = self.project if self.project.is_dir() else self.directory
         done = subprocess.run(
@@ -114,7 +114,7 @@ class Sandbox:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=limit_s,
         )
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(arguments)} failed ({done.returncode}): {done.stderr}{done.stdout}")
