@@ -39,7 +39,7 @@ class FakeLaunchpad:
     def __init__(self, clock: Clock, watch: FakeWatch | None = None, directory: Path = Path("/fake-state")) -> None:
         self.runs: dict[str, FakeRun] = {}
         self._clock = clock
-        self._watch = watch or FakeWatch()
+        self.watch = watch or FakeWatch()
         self._directory = directory
         self._condemned: set[str] = set()
         self._numbers = itertools.count(1000)
@@ -55,7 +55,7 @@ class FakeLaunchpad:
         run.ticket = Ticket.REDEEMED
         run.lock_held = run.agent_alive = True
         run.agent = ProcessRef(pid, str(pid))
-        self._watch.wake(WakeupKind.EXIT, run_id)
+        self.watch.wake(WakeupKind.EXIT, run_id)
         return True
 
     def end(self, run_id: str, exit_code: int | None = 0, number: int | None = None, reason: str = "exited") -> None:
@@ -66,13 +66,13 @@ class FakeLaunchpad:
         )
         run.exit = ExitRecord(exit_code, number, reason, detail, self._clock.now(), None)
         run.lock_held = run.agent_alive = False
-        self._watch.wake(WakeupKind.EXIT, run_id)
+        self.watch.wake(WakeupKind.EXIT, run_id)
 
     def vanish(self, run_id: str) -> None:
         """Agent and launcher are gone without a record."""
         run = self.runs[run_id]
         run.lock_held = run.agent_alive = False
-        self._watch.wake(WakeupKind.EXIT, run_id)
+        self.watch.wake(WakeupKind.EXIT, run_id)
 
     def hook(self, run_id: str, hook_event_name: str, payload: Mapping[str, object] | bytes = b"{}") -> HookRecord:
         """A hook of the agent leaves an event in the spool."""
@@ -80,14 +80,14 @@ class FakeLaunchpad:
         event_id = f"{run_id}/{hook_event_name}.{next(self._numbers)}.0.json@0"
         record = HookRecord(event_id, run_id, hook_event_name, self._clock.now(), raw)
         self.runs[run_id].spool[event_id] = record
-        self._watch.wake(WakeupKind.SPOOL, run_id)
+        self.watch.wake(WakeupKind.SPOOL, run_id)
         return record
 
     def write(self, run_id: str, name: str, content: bytes) -> None:
         """A file in the run directory grows."""
         files = self.runs[run_id].files
         files[name] = files.get(name, b"") + content
-        self._watch.wake(WakeupKind.STREAM, run_id)
+        self.watch.wake(WakeupKind.STREAM, run_id)
 
     # --- the port ---
 

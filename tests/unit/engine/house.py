@@ -164,7 +164,7 @@ class House:
 
     def parts(self) -> Parts:
         """Of one more start: a watch of its own, everything else is what survived."""
-        self.watch.runs.clear()
+        self.watch = self.pad.watch = FakeWatch()
         return Parts(
             system=SystemInfo("here", "Here", "1.2.3", self._limits.max_agents, ("linux",)),
             boot_id=f"boot-{len(self._daemons)}",
