@@ -6,18 +6,21 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Annotated, Any
 
 import typer
 
 from ccm_orchestrator.cli.connection import Connection, connect, segment
+from ccm_orchestrator.cli.daemon_log import DaemonLog
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.events import event_line, event_row
+from ccm_orchestrator.cli.views.plain import text
 from ccm_orchestrator.client.failures import DaemonUnreachable
 from ccm_orchestrator.errors import InputError
 
 PAGE = 1000
+GROWTH_S = 0.25
 LOOK_INTERVAL_S = 2.0
 """Between two looks at the database while no daemon runs, and between two tries while one does not answer."""
 
@@ -33,8 +36,14 @@ async def logs(
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=PAGE, help="The last so many.")] = 50,
+    daemon: Annotated[
+        bool, typer.Option("--daemon", help="The daemon's own log instead, also of one that does not run.")
+    ] = False,
 ) -> None:
     """Show what happened: tasks, agents, tools, files, commands. With `--json` one object a line."""
+    if daemon:
+        await _daemon_log(session, of or "", follow, lines)
+        return
     async with connect(session.settings) as connection:
         task_id, run_id = await _named(connection, of)
         kept: deque[dict[str, Any]] = deque(maxlen=lines)
@@ -52,6 +61,27 @@ async def logs(
                 if run_id in (None, event["run_id"]):
                     _print(session, event)
         await asyncio.sleep(LOOK_INTERVAL_S)
+
+
+async def _daemon_log(session: Session, of: str, follow: bool, lines: int) -> None:
+    """Each line as it stands, or in an object when it is none. Raises: InputError where there is no file."""
+    path = session.settings.state_directory / "logs" / "daemon.log"
+    if not path.exists() and not follow:
+        raise InputError(f"There is no log in {path.parent}: has a daemon run with this configuration?")
+    with closing(DaemonLog(path, of)) as log:
+        for line in log.last(lines):
+            _print_line(session, line)
+        while follow:
+            await asyncio.sleep(GROWTH_S)
+            for line in log.new():
+                _print_line(session, line)
+
+
+def _print_line(session: Session, line: str) -> None:
+    if session.as_json:
+        typer.echo(line if line.startswith("{") else json.dumps({"line": line}))
+    else:
+        session.out.print(text(line), soft_wrap=True)
 
 
 async def _named(connection: Connection, of: str | None) -> tuple[str | None, str | None]:

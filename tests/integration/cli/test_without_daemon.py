@@ -38,6 +38,17 @@ def test_a_task_is_stored_shown_stopped_and_retried(ccm: CommandLine) -> None:
     assert "task.cancelled" in ccm("logs", short).out
 
 
+def test_the_log_of_a_daemon_that_does_not_run(ccm: CommandLine) -> None:
+    assert "There is no log in" in ccm("logs", "--daemon").err
+    directory = ccm.state / "logs"
+    directory.mkdir(parents=True)
+    (directory / "daemon.log").write_text('one task_id=ab12\n{"message": "two"}\nthree \x1b[31mred\n')
+    assert ccm("logs", "--daemon").out.splitlines() == ["one task_id=ab12", '{"message": "two"}', "three red"]
+    assert ccm("logs", "--daemon", "ab12").out == "one task_id=ab12\n"
+    said = [json.loads(line) for line in ccm("logs", "--daemon", "--json", "-n", "2").out.splitlines()]
+    assert said == [{"message": "two"}, {"line": "three \x1b[31mred"}]
+
+
 def test_the_installed_command(ccm: CommandLine) -> None:
     installed = CommandLine(ccm.home, ccm.port)
     said = installed("task", "add", "-", "-q", stdin="from a pipe, é")
