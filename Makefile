@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The work is done by scripts/, which a desk and a build server call alike.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-services check bench accuracy openapi docs binary packages clean
+.PHONY: help setup demo test test-services check bench accuracy openapi docs site binary packages clean
 
 PYTHON := .venv/bin/python
 
@@ -42,6 +42,10 @@ openapi: ## write docs/openapi.json anew
 docs: ## write the generated pages of docs/ anew
 	@scripts/setup
 	@scripts/update-docs
+
+site: ## the documentation's site in build/site, warnings and dead links are errors
+	@scripts/setup
+	@scripts/build-site
 
 packages: ## wheel and source archive in dist/, checked
 	@scripts/setup packages

@@ -17,7 +17,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_FENCE = re.compile(r"(?:^<!-- *(?P<mark>.*?) *-->\n+)?^```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$", re.M | re.S)
+_MARK = r"(?:^<!-- *(?P<mark>(?:(?!-->).)*?) *-->\n+)?"
+_FENCE = re.compile(_MARK + r"^```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$", re.M | re.S)
 _BACKGROUND = re.compile(r'run in background until "(.+)"')
 
 

@@ -129,7 +129,7 @@ def _command_section(words: str, command: Any) -> str:
     usage = " ".join([PROGRAM, words or "[OPTIONS] COMMAND", *map(argument_name, arguments)])
     help_text = re.sub(r"^Example: (.+)$", r"Example: `\1`", command.help or "", flags=re.M)
     title = f"{PROGRAM} {words}".strip()
-    parts = [f"### {title}", f"`{usage}`", help_text.strip()]
+    parts = [f"## {title}", f"`{usage}`", help_text.strip()]
     parts += [_parameters(arguments + options)] if shown else []
     parts += [] if words else [EPILOG]
     return "\n\n".join(part for part in parts if part)

@@ -59,7 +59,7 @@ def test_every_command_and_option_is_in_the_page() -> None:
         for name, inner in getattr(command, "commands", {}).items():
             check(f"{words} {name}", inner)
         if not hasattr(command, "commands"):
-            section = CLI.partition(f"### {words}\n")[2].partition("\n### ")[0]
+            section = CLI.partition(f"## {words}\n")[2].partition("\n## ")[0]
             assert section, words
             for parameter in command.params:
                 for word in parameter.opts:

@@ -1,4 +1,4 @@
-"""The README's commands work when they are typed in order, from a fresh home and state directory."""
+"""The commands of the quick start and the README work when they are typed in order, from a fresh home."""
 
 import os
 import re
@@ -18,16 +18,13 @@ from tests.docs.commands import Reader, shell_blocks
 from tests.docs.source import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text()
-
-
-def test_every_block_of_the_readme_is_run_or_says_why_not() -> None:
-    assert [f"README.md:{block.line}" for block in shell_blocks(README) if not block.is_explained] == []
+QUICK_START = (CHECKOUT / "docs" / "quickstart.md").read_text()
 
 
 @pytest.mark.claude
 @pytest.mark.tmux
 @pytest.mark.slow
-def test_the_commands_of_the_readme_work(tmp_path: Path, scripted_model: ScriptedModel) -> None:
+def test_the_commands_of_the_quick_start_and_the_readme_work(tmp_path: Path, scripted_model: ScriptedModel) -> None:
     project = tmp_path / "project"
     project.mkdir()
     subprocess.run(["git", "init", "--quiet", project], check=True)
@@ -37,7 +34,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, scripted_model: Scripte
     env["TMUX_TMPDIR"] = str(tmp_path)
     env["CCM_API__PORT"] = str(free_port())
     try:
-        Reader(project, env).follow(README)
+        Reader(project, env).follow(QUICK_START + README)
     finally:
         subprocess.run(["tmux", "-L", "ccm", "kill-server"], env=env, check=True, timeout=30)
 

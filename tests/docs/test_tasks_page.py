@@ -14,7 +14,7 @@ from ccm_orchestrator.domain.task import MAX_PROMPT_BYTES
 from tests.docs.source import CHECKOUT
 
 PAGE = (CHECKOUT / "docs" / "tasks.md").read_text()
-README = (CHECKOUT / "README.md").read_text()
+QUICK_START = (CHECKOUT / "docs" / "quickstart.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| ([A-Z]+) \| (.+?) \| (.+) \|$", re.M)
 
 WORDS = {
@@ -61,8 +61,8 @@ def test_the_tables_are_the_schema(schema: list[Column]) -> None:
     assert sorted(described(PAGE), key=lambda column: column.name) == sorted(schema, key=lambda column: column.name)
 
 
-def test_the_readme_names_columns_as_they_are(schema: list[Column]) -> None:
-    told = list(described(README))
+def test_the_quick_start_names_columns_as_they_are(schema: list[Column]) -> None:
+    told = list(described(QUICK_START))
     assert told and [column for column in told if column not in schema] == []
 
 
