@@ -143,6 +143,11 @@ class LogTable(Table):
     max_mb: Positive = Field(default=10.0, description="Megabytes after which `logs/daemon.log` is set aside.")
     max_days: Positive = Field(default=7.0, description="Days after which it is set aside, too.")
     keep: CountOrZero = Field(default=5, description="How many files that were set aside are kept.")
+    syslog: Directory | None = Field(
+        default=None,
+        description="Socket of a syslog daemon that gets every line, too, usually `/dev/log`.",
+        json_schema_extra={"default_text": "none"},
+    )
 
 
 class TracesTable(Table):

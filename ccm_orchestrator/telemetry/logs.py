@@ -13,6 +13,7 @@ from pathlib import Path
 from ccm_orchestrator.telemetry.lines import formatter
 from ccm_orchestrator.telemetry.log_file import LogFile, Rotation
 from ccm_orchestrator.telemetry.masking import Masker
+from ccm_orchestrator.telemetry.syslog import Syslog
 
 LOG_FILE = "daemon.log"
 
@@ -39,6 +40,8 @@ class LogOptions:
     system_id: str = ""
     journal: bool = False
     """Standard error is read by journald, which has its own clock and wants to be told how bad a line is."""
+    syslog: Path | None = None
+    """The socket of a syslog daemon that gets the lines, too."""
 
 
 class _JournalFormatter(logging.Formatter):
@@ -64,7 +67,7 @@ def is_journal(environment: Mapping[str, str], descriptor: int = 2) -> bool:
 
 
 def configure_logs(directory: Path, options: LogOptions, masker: Masker | None = None) -> LogFile:
-    """Everything that is logged in this process goes to stderr and to `directory/daemon.log` (0600)."""
+    """Everything that is logged in this process goes to stderr, to `directory/daemon.log` (0600) and to syslog."""
     masker = masker or Masker()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = LogFile(directory / LOG_FILE, options.rotation)
@@ -72,7 +75,10 @@ def configure_logs(directory: Path, options: LogOptions, masker: Masker | None =
     stderr = logging.StreamHandler()
     lines = formatter(options.style, masker, options.system_id, timed=not options.journal)
     stderr.setFormatter(_JournalFormatter(lines) if options.journal else lines)
-    logging.basicConfig(level=options.level.upper(), handlers=[stderr, file], force=True)
+    handlers: list[logging.Handler] = [stderr, file]
+    if options.syslog is not None:
+        handlers.append(Syslog(options.syslog, formatter(options.style, masker, options.system_id, timed=False)))
+    logging.basicConfig(level=options.level.upper(), handlers=handlers, force=True)
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
     return file

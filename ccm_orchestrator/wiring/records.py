@@ -28,6 +28,7 @@ def start_log(settings: Settings, environment: Mapping[str, str]) -> tuple[LogFi
         Rotation(int(table.max_mb * 1_000_000), table.max_days * DAY_S, table.keep),
         settings.system_id,
         journal=is_journal(environment),
+        syslog=table.syslog,
     )
     log_whatever_happens()
     return configure_logs(settings.state_directory / "logs", options, masker), masker
