@@ -16,6 +16,8 @@
 #   --no-init     only install the command
 #   --uninstall   remove the services and the command; agents that run are ended, configuration and data stay
 #   --purge       with --uninstall: also remove configuration and data
+#
+# By sudo, the command is installed for everybody, and set up for whoever called sudo.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
@@ -41,7 +43,7 @@ while [ $# -gt 0 ]; do
         --answers)
             [ $# -gt 1 ] || die "--answers needs a TOML file."
             [ -r "$2" ] || die "the file of answers $2 cannot be read."
-            answers=$2
+            answers=$(CDPATH='' cd -- "$(dirname -- "$2")" && pwd -P)/${2##*/}
             shift
             ;;
         --no-service) service='' ;;
@@ -61,6 +63,14 @@ run() { # COMMAND...: shown, and carried out unless this is a dry run
     [ -n "$dry" ] || "$@"
 }
 
+as_person() { # COMMAND...
+    if [ -n "$person" ]; then
+        run sudo -i -u "$person" env "XDG_RUNTIME_DIR=/run/user/$(id -u "$person")" "$@"
+    else
+        run "$@"
+    fi
+}
+
 agree() { # QUESTION: whether the user wants it
     [ -z "$yes$dry" ] || return 0
     [ -t 0 ] || die "$1 There is nobody to ask: run it at a terminal, or with --yes."
@@ -76,6 +86,11 @@ else
 fi
 config=${XDG_CONFIG_HOME:-$HOME/.config}/ccm-orchestrator
 state=${XDG_STATE_HOME:-$HOME/.local/state}/ccm-orchestrator
+person='' # whom sudo was called by: what is not the machine's is theirs
+if [ "$(id -u)" = 0 ] && [ "${SUDO_USER:-root}" != root ]; then
+    person=$SUDO_USER
+    config="~$person/.config/ccm-orchestrator" state="~$person/.local/state/ccm-orchestrator" # as words, for them to read
+fi
 
 # --- what the system must have
 
@@ -168,7 +183,7 @@ uninstall_command() {
     elif have pipx && pipx list --short 2>/dev/null | grep -q '^ccm-orchestrator '; then
         run pipx uninstall ccm-orchestrator
     elif [ -d "$data/venv" ]; then
-        run rm -rf "$data/venv"
+        run rm -rf "$data"
         run rm -f "$bin/ccm-orchestrator"
     else
         say "the command was not installed by this script"
@@ -191,6 +206,18 @@ install_claude() {
     fi
 }
 
+linger() { # the user's own services go on after logout; where nobody may do that for themselves, by sudo
+    [ -n "$service" ] && [ -d /run/systemd/system ] && have loginctl || return 0
+    user=${person:-$(id -un)}
+    [ "$user" != root ] || return 0
+    [ "$(loginctl show-user "$user" --property=Linger 2>/dev/null)" != Linger=yes ] || return 0
+    agree "Let the services of $user go on after logout (linger)?" || return 0
+    if [ -n "$dry$person" ] || ! loginctl --no-ask-password enable-linger "$user" 2>/dev/null; then
+        run $sudo loginctl enable-linger "$user" || say "the services of $user will end when $user logs out"
+    fi
+    [ -z "$person" ] || run systemctl start "user@$(id -u "$person").service"
+}
+
 set_up() { # what `init` says it says itself; its exit code is ours
     [ -n "$init" ] || return 0
     set -- init
@@ -203,7 +230,8 @@ set_up() { # what `init` says it says itself; its exit code is ours
         say "installed, and there is nobody to ask how it is to be set up. Next: $ccm init, or $ccm init --yes"
         exit 0
     fi
-    run "$ccm" "$@"
+    linger
+    as_person "$ccm" "$@"
 }
 
 find_manager
@@ -212,9 +240,9 @@ if [ -n "$uninstall" ]; then
     agree "Remove ccm-orchestrator${purge:+, its configuration and all its data}? Agents that run are ended." || exit 1
     find_command
     if [ -x "$ccm" ]; then
-        run "$ccm" uninstall --yes --with-agents ${purge:+--purge} ||
+        as_person "$ccm" uninstall --yes --with-agents ${purge:+--purge} ||
             die "nothing more was removed: mend what is said above, and run this again."
-    elif [ -n "$purge" ]; then
+    elif [ -n "$purge" ] && [ -z "$person" ]; then
         run rm -rf "$config" "$state"
     fi
     uninstall_command

@@ -6,9 +6,9 @@ import contextlib
 import json
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-
-from ccm_orchestrator.demo.sandbox import Sandbox
+from typing import Protocol
 
 TERMINAL = ("succeeded", "failed", "cancelled")
 SAMPLE_S = 0.05
@@ -16,7 +16,16 @@ _RETRIED = "SELECT task_id FROM events WHERE kind = 'task.queued' AND json_extra
 """Each gives the task one more outcome."""
 
 
-def check_invariants(sandbox: Sandbox) -> None:
+class Left(Protocol):
+    """What a daemon leaves behind, here or on another machine."""
+
+    @property
+    def state(self) -> Path: ...
+
+    def query(self, statement: str, *values: object) -> list[tuple[object, ...]]: ...
+
+
+def check_invariants(sandbox: Left) -> None:
     """Raises: AssertionError naming the broken one."""
     _one_claim_per_fence(sandbox)
     _one_outcome_per_task(sandbox)
@@ -25,19 +34,19 @@ def check_invariants(sandbox: Sandbox) -> None:
     assert sandbox.query("PRAGMA integrity_check") == [("ok",)]
 
 
-def _one_claim_per_fence(sandbox: Sandbox) -> None:
+def _one_claim_per_fence(sandbox: Left) -> None:
     runs = Counter(sandbox.query("SELECT task_id, fence FROM runs"))
     assert [key for key, count in runs.items() if count > 1] == [], "two runs of one claim"
 
 
-def _one_outcome_per_task(sandbox: Sandbox) -> None:
+def _one_outcome_per_task(sandbox: Left) -> None:
     kinds = ", ".join(f"'task.{status}'" for status in TERMINAL)
     ended = Counter(task for (task,) in sandbox.query(f"SELECT task_id FROM events WHERE kind IN ({kinds})"))
     retried = Counter(task for (task,) in sandbox.query(_RETRIED))
     assert [task for task, count in ended.items() if count > 1 + retried[task]] == [], "two outcomes of one task"
 
 
-def _no_outcome_of_a_stale_fence(sandbox: Sandbox) -> None:
+def _no_outcome_of_a_stale_fence(sandbox: Left) -> None:
     stale = sandbox.query(
         "SELECT tasks.task_id FROM tasks JOIN runs ON runs.run_id = json_extract(tasks.result, '$.run_id')"
         " WHERE tasks.status IN ('succeeded', 'failed', 'cancelled') AND runs.fence <> tasks.fence"
@@ -45,7 +54,7 @@ def _no_outcome_of_a_stale_fence(sandbox: Sandbox) -> None:
     assert stale == [], "tasks that were ended by an older claim"
 
 
-def _nothing_is_stuck(sandbox: Sandbox) -> None:
+def _nothing_is_stuck(sandbox: Left) -> None:
     stuck = sandbox.query(
         "SELECT task_id, status FROM tasks"
         " WHERE (status IN ('claimed', 'running', 'waiting') AND lease_expires_at IS NULL)"
@@ -57,7 +66,9 @@ def _nothing_is_stuck(sandbox: Sandbox) -> None:
 class AgentCensus:
     """Counts live launchers per task while a test runs. Use as a context manager; `most` is the highest count seen."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Left, proc: Callable[[], Path] = lambda: Path("/proc")) -> None:
+        """`proc`: the process table of the machine that it runs on."""
+        self._proc = proc
         self._runs = sandbox.state / "runs"
         self._sandbox = sandbox
         self._stop = threading.Event()
@@ -91,7 +102,7 @@ class AgentCensus:
                 continue
             with contextlib.suppress(OSError, ValueError, KeyError):
                 agent = json.loads(record.read_text())["agent"]
-                if _start_time(agent["pid"]) == str(agent["start"]):
+                if _start_time(self._proc(), agent["pid"]) == str(agent["start"]):
                     found.append(run_id)
                 else:
                     self._over.add(run_id)
@@ -104,10 +115,10 @@ class AgentCensus:
         return known[run_id]
 
 
-def _start_time(pid: int) -> str:
+def _start_time(proc: Path, pid: int) -> str:
     """Empty when there is no such process any more."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = (proc / str(pid) / "stat").read_text()
     except OSError:
         return ""
     fields = stat.rpartition(")")[2].split()

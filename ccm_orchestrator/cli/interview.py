@@ -33,6 +33,10 @@ class Known:
     """There is a configuration file already."""
     registered: Sequence[Path]
     has_service_manager: bool
+    other_port: int | None = None
+    """A free one, when somebody else has that of the API."""
+    is_root: bool = False
+    """Nobody logs in as root to keep root's services running: they are the machine's."""
 
 
 def decide(said: Wishes, known: Known, asks: bool) -> Decided:
@@ -59,6 +63,7 @@ def decide(said: Wishes, known: Known, asks: bool) -> Decided:
         service=said.service or _service(known, asks),
         trial=True if said.trial is None else said.trial,
         secrets=secrets,
+        api_port=known.other_port,
     )
 
 
@@ -107,5 +112,5 @@ def _service(known: Known, asks: bool) -> ServiceKind:
     if not known.has_service_manager:
         return ServiceKind.NONE
     if not asks or typer.confirm("\nKeep the daemon running, also after a restart of the machine?", default=True):
-        return ServiceKind.USER
+        return ServiceKind.SYSTEM if known.is_root else ServiceKind.USER
     return ServiceKind.NONE

@@ -42,6 +42,7 @@ class Heavy(StrEnum):
     KEPT_SERVICES = "ccm_orchestrator.setup.removal:kept_services"
     DATA_OF = "ccm_orchestrator.setup.removal:data_of"
     REQUIRE_NO_DAEMON = "ccm_orchestrator.setup.removal:require_no_daemon"
+    OUTDATED = "ccm_orchestrator.setup.daemon_checks:outdated"
     PURGE = "ccm_orchestrator.setup.removal:purge"
     NOTICE_TARGETS = "ccm_orchestrator.wiring.telling:build_targets"
     NOTICE_CARRIER = "ccm_orchestrator.adapters.apprise.carrier:AppriseCarrier"

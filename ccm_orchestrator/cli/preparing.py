@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ccm_orchestrator.cli.connection import connect
 from ccm_orchestrator.cli.interview import Known, decide
 from ccm_orchestrator.cli.session import Session
-from ccm_orchestrator.errors import InvalidSettings
+from ccm_orchestrator.errors import InputError, InvalidSettings
 from ccm_orchestrator.settings import Settings, config_path
 from ccm_orchestrator.settings.sources import read_layers, validated
 from ccm_orchestrator.setup.check import Verdict
+from ccm_orchestrator.setup.daemon_checks import other_port
 from ccm_orchestrator.setup.planning import Plan, plan
+from ccm_orchestrator.setup.services import SYSTEMD_RUNS
 from ccm_orchestrator.setup.supabase_checks import supabase
 from ccm_orchestrator.setup.wishes import (
     Decided,
@@ -25,14 +28,14 @@ from ccm_orchestrator.setup.wishes import (
     read_wishes,
 )
 
-SYSTEMD_RUNS = Path("/run/systemd/system")
-"""Is there where it is process 1, and nowhere else: `systemctl` alone may be in a container."""
+PORT_VARIABLE = "CCM_API__PORT"
 
 
 async def prepare(
     session: Session, answers: Path | None, given: dict[str, Any], asks: bool
 ) -> tuple[Known, Decided, Plan]:
     """Raises: InvalidSettings, before anything was changed."""
+    _refuse_borrowed_root(os.environ)
     flags = checked_wishes({key: value for key, value in given.items() if value is not None}, "the command line")
     said = combined(flags, read_wishes(answers)) if answers is not None else flags
     known = await _known(session)
@@ -47,7 +50,25 @@ async def _known(session: Session) -> Known:
     layers = read_layers(session.config)
     settings = validated(layers)
     manager = platform.system() == "Darwin" or SYSTEMD_RUNS.exists()
-    return Known(settings, path, bool(layers[0].values), await _registered(settings), manager)
+    return Known(
+        settings=settings,
+        config=path,
+        configured=bool(layers[0].values),
+        registered=await _registered(settings),
+        has_service_manager=manager,
+        other_port=None if PORT_VARIABLE in os.environ else other_port(settings),
+        is_root=os.geteuid() == 0 and platform.system() != "Darwin",
+    )
+
+
+def _refuse_borrowed_root(environment: Mapping[str, str]) -> None:
+    """Raises: InputError where configuration and data would be root's, and the services of whoever called sudo."""
+    caller = environment.get("SUDO_USER", "root")
+    if os.geteuid() == 0 and caller != "root":
+        raise InputError(
+            f"This would set up root, by way of sudo: run `ccm-orchestrator init` as {caller}, without sudo. For "
+            "agents that run as root: `sudo env -u SUDO_USER ccm-orchestrator init`."
+        )
 
 
 async def _registered(settings: Settings) -> list[Path]:

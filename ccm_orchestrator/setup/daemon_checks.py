@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -90,22 +91,43 @@ def health(url: str) -> httpx.Response | None:
 
 def stopped(settings: Settings, somebody_answers: bool) -> Check:
     """No daemon holds the state directory: is its port free for one?"""
-    host, port = settings.api.host, settings.api.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with closing(socket.socket(family)) as probe:
+    refused = _refused(settings)
+    if refused is None:
+        return Check("daemon", Verdict.OK, f"does not run; {settings.api_url} is free")
+    owner = "a daemon with another state directory" if somebody_answers else "another program"
+    why, fix = "The daemon's API listens there, and it cannot.", "Choose another port, or stop what has this one."
+    command = f"ccm-orchestrator config set api.port {_free_port(settings, refused)}"
+    found = f"{settings.api_url} is taken by {owner}: {refused.strerror}"
+    return Check("daemon", Verdict.FAIL, found, why, fix, command)
+
+
+def other_port(settings: Settings) -> int | None:
+    """A free one, when the port that a daemon would listen on is somebody else's; None when it can have it."""
+    held = holder(settings.state_directory)
+    refused = _refused(settings) if held is None or held.passing else None
+    return None if refused is None or refused.errno != errno.EADDRINUSE else _free_port(settings, refused)
+
+
+def _refused(settings: Settings) -> OSError | None:
+    """Why nobody can listen where a daemon would."""
+    with closing(socket.socket(_family(settings))) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
-            return Check("daemon", Verdict.OK, f"does not run; {settings.api_url} is free")
+            probe.bind((settings.api.host, settings.api.port))
         except OSError as error:
-            reason = error.strerror
-    owner = "a daemon with another state directory" if somebody_answers else "another program"
-    with closing(socket.socket(family)) as probe:
-        probe.bind((host, 0)) if reason == os.strerror(98) else probe.bind(("", 0))
-        free = probe.getsockname()[1]
-    why, fix = "The daemon's API listens there, and it cannot.", "Choose another port, or stop what has this one."
-    command = f"ccm-orchestrator config set api.port {free}"
-    return Check("daemon", Verdict.FAIL, f"{settings.api_url} is taken by {owner}: {reason}", why, fix, command)
+            return error
+    return None
+
+
+def _free_port(settings: Settings, refused: OSError) -> int:
+    with closing(socket.socket(_family(settings))) as probe:
+        probe.bind((settings.api.host if refused.errno == errno.EADDRINUSE else "", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _family(settings: Settings) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in settings.api.host else socket.AF_INET
 
 
 def hung(held: Holder) -> Check:
@@ -131,6 +153,11 @@ def running_version(state: Path) -> Iterator[Check]:
     except (DaemonUnreachable, httpx.HTTPError, ValueError):
         return
     yield version(str(said.get("version", "")))
+
+
+def outdated(state: Path) -> bool:
+    """A daemon runs and is another version than this command: it was upgraded since, or taken back."""
+    return any(check.verdict is Verdict.WARN for check in running_version(state))
 
 
 def version(running: str) -> Check:

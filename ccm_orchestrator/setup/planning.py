@@ -51,7 +51,10 @@ def changed_document(document: str, changes: Sequence[Change], path: Path) -> st
 
 
 def _changes(decided: Decided, settings: Settings) -> list[Change]:
-    wanted: dict[str, tuple[Any, Any]] = {"max_agents": (settings.max_agents, decided.max_agents)}
+    wanted: dict[str, tuple[Any, Any]] = {
+        "max_agents": (settings.max_agents, decided.max_agents),
+        "api.port": (settings.api.port, decided.api_port),
+    }
     if decided.store is StoreKind.SUPABASE:
         supabase = settings.supabase
         wanted |= {

@@ -10,7 +10,8 @@ from ccm_orchestrator.errors import InputError
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.setup.check import Check, Verdict
 from ccm_orchestrator.setup.service_files import launch_agents, systemd_units
-from ccm_orchestrator.setup.services import ServiceStatus, describe_installation, service_manager
+from ccm_orchestrator.setup.service_status import ServiceStatus
+from ccm_orchestrator.setup.services import describe_installation, service_manager
 
 MANY_RESTARTS = 5
 INSTALL = "ccm-orchestrator service install"

@@ -40,9 +40,13 @@ def template(kind: str, name: str) -> str:
 
 
 def systemd_units(installation: Installation, system: bool) -> Mapping[str, str]:
-    """Their texts by file name: of the user's own manager, or of the machine's."""
-    suffix = "@.service" if system else ".service"
-    return {name + suffix: _unit(template("systemd", name + suffix), installation) for name in (DAEMON, TMUX)}
+    """Their texts by file name: of the user's own manager, or of the machine's.
+
+    A machine may serve several users, each with a command and a PATH of their own: each has files of their own.
+    """
+    template_suffix = "@.service" if system else ".service"
+    suffix = f"@{installation.user}.service" if system else ".service"
+    return {name + suffix: _unit(template("systemd", name + template_suffix), installation) for name in (DAEMON, TMUX)}
 
 
 def _unit(text: str, installation: Installation) -> str:

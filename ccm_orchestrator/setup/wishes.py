@@ -61,6 +61,8 @@ class Decided:
     trial: bool
     secrets: Mapping[Path, Secret] = field(default_factory=dict)
     """What was typed, by the file that is to hold it."""
+    api_port: int | None = None
+    """Another one for the API; None: as it is."""
 
 
 def read_wishes(path: Path) -> Wishes:

@@ -1,23 +1,20 @@
-"""A machine with the real systemd as its first process, in a container: Debian's own packages, no network but loopback.
-
-The checkout and the packages that this Python sees are bound in read-only, at the same paths.
-"""
+"""A machine with the real systemd as its first process, in a container: Debian's packages, loopback alone."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import shutil
+import signal
 import site
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
-BASE = CHECKOUT / ".cache" / "services" / "debian-12"
-PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,python3,tmux,procps,git,ca-certificates"
+from tests.services.bases import CHECKOUT, bare_machine, ready_machine
+
 TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter")
 BOOT_S = 60.0
 COMMAND_S = 120.0
@@ -50,38 +47,58 @@ def wait_until(condition: Callable[[], object], what: str, limit_s: float = 60.0
     return time.monotonic() - began_s
 
 
+class CannotBoot(Exception):
+    """Containers do not boot here; what systemd-nspawn said."""
+
+
 class Machine:
     """Boots on entering, is powered off and removed on leaving."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, base: Path, bound: Mapping[Path, str]) -> None:
+        """`bound`: what it sees of this machine, read-only, and where."""
         self.root = directory / "root"
         self.log = directory / "console.log"
+        self.boots = 0
+        self._base = base
+        self._bound = bound
         self._container: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Machine:
-        if not BASE.exists():
-            _build(BASE)
-        subprocess.run(["cp", "-a", "--reflink=auto", BASE, self.root], check=True)
-        subprocess.run(["chroot", self.root, "useradd", "--create-home", USER], check=True)
-        packages = next(path for path in site.getsitepackages() if path.endswith("site-packages"))
-        command = self.root / "usr/local/bin/ccm-orchestrator"
-        command.write_text(_LAUNCHER.format(path=f"{CHECKOUT}:{packages}"))
-        command.chmod(0o755)
-        for parent in reversed(CHECKOUT.parents):
-            (self.root / parent.relative_to("/")).mkdir(mode=0o755, exist_ok=True)
-        self.boot()
+        self.root.parent.mkdir(exist_ok=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", self._base, self.root], check=True)
+        subprocess.run(["chroot", self.root, "useradd", "--create-home", "--shell", "/bin/bash", USER], check=True)
+        (self.root / "etc/hostname").write_text("desk\n")
+        (self.root / "etc/hosts").write_text("127.0.0.1 localhost desk\n")
+        self.prepare()
+        try:
+            self.boot()
+        except BaseException:
+            self.cut_power()
+            raise
         return self
 
+    def prepare(self) -> None:
+        """What else is in its root file system."""
+
     def __exit__(self, *_: object) -> None:
-        self.power_off()
+        self.cut_power()
         shutil.rmtree(self.root)
+
+    def proc(self) -> Path:
+        """Its process table, in which processes have the numbers that they see themselves."""
+        return Path(f"/proc/{self._leader() or 0}/root/proc")
 
     def boot(self) -> None:
         argv = ["systemd-nspawn", "-D", str(self.root), "-b", "--register=no", "--keep-unit", "--private-network"]
-        argv += ["-M", f"ccm-{os.getpid()}", f"--bind-ro={CHECKOUT}"]
+        argv += ["-M", f"ccm-{os.getpid()}", *(f"--bind-ro={here}:{there}" for here, there in self._bound.items())]
         with self.log.open("ab") as console:
-            self._container = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
-        wait_until(self._is_up, "a boot", BOOT_S)
+            self._container = container = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console
+            )
+        self.boots += 1
+        wait_until(lambda: container.poll() is not None or self._is_up(), "a boot", BOOT_S)
+        if container.poll() is not None:
+            raise CannotBoot(self.log.read_text(errors="replace").strip()[-500:])
 
     def _is_up(self) -> bool:
         return self.try_root("systemctl is-system-running").stdout.strip() in ("running", "degraded")
@@ -91,6 +108,14 @@ class Machine:
         container, self._container = self._container, None
         if container is not None:
             container.terminate()
+            container.wait(COMMAND_S)
+
+    def cut_power(self) -> None:
+        """Everything in it ends at once."""
+        leader = self._leader()
+        container, self._container = self._container, None
+        if container is not None:
+            os.kill(int(leader), signal.SIGKILL) if leader else container.kill()
             container.wait(COMMAND_S)
 
     def reboot(self) -> None:
@@ -133,10 +158,28 @@ def _said(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
-def _build(base: Path) -> None:
-    base.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = base.with_suffix(".new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    argv = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(unfinished)]
-    subprocess.run(argv, check=True, capture_output=True)
-    unfinished.rename(base)
+class ReadyMachine(Machine):
+    """Runs this checkout with the packages that this Python sees: both are bound in at the same paths."""
+
+    def __init__(self, directory: Path, bound: Mapping[Path, str] | None = None) -> None:
+        super().__init__(directory, ready_machine(), {CHECKOUT: str(CHECKOUT), **(bound or {})})
+
+    def prepare(self) -> None:
+        packages = next(path for path in site.getsitepackages() if path.endswith("site-packages"))
+        command = self.root / "usr/local/bin/ccm-orchestrator"
+        command.write_text(_LAUNCHER.format(path=f"{CHECKOUT}:{packages}"))
+        command.chmod(0o755)
+        for parent in reversed(CHECKOUT.parents):
+            (self.root / parent.relative_to("/")).mkdir(mode=0o755, exist_ok=True)
+
+
+class BareMachine(Machine):
+    """Has what Debian's smallest installation has; its user may call `sudo`."""
+
+    def __init__(self, directory: Path, bound: Mapping[Path, str]) -> None:
+        super().__init__(directory, bare_machine(), bound)
+
+    def prepare(self) -> None:
+        rule = self.root / "etc/sudoers.d/people"
+        rule.write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
+        rule.chmod(0o440)

@@ -1,112 +1,33 @@
 """Under the real systemd: what restarts, hangs, logouts, dead tmux servers and reboots do to agents.
 
-The tests are steps in the life of one machine, in this order.
+The tests are steps in the life of one machine, in this order. Each ends with the invariants of every fault test.
 """
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-from typing import Any
+import time
 
 import pytest
 
-from tests.services.machine import USER, Machine, wait_until
+from tests.services.bases import CHECKOUT
+from tests.services.desk import DAEMON, HOME, TMUX, Desk
+from tests.services.machine import USER, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-HOME = f"/home/{USER}"
-CONFIG = f"""
-[retry]
-first_delay_s = 1.0
-[profiles.waiter]
-driver = "generic"
-command = ["sh", "-c", "while [ ! -e {HOME}/go-$(basename $PWD) ]; do sleep 0.1; done; echo {{marker_done}}"]
-"""
 QUICK_WATCHDOG = "[Service]\nWatchdogSec=8\n"
-DAEMON, TMUX = "ccm-orchestrator.service", "ccm-orchestrator-tmux.service"
-
-
-@pytest.fixture(scope="module")
-def desk(machine: Machine) -> Iterator[Desk]:
-    desk = Desk(machine)
-    desk.write(".config/ccm-orchestrator/config.toml", CONFIG)
-    machine.as_root(f"loginctl enable-linger {USER}")
-    wait_until(lambda: machine.try_user("systemctl --user is-system-running").stdout.strip() == "running", "a manager")
-    yield desk
-    desk.check()
-
-
-class Desk:
-    """One user's daemon on the machine."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-
-    def say(self, command: str) -> str:
-        return self.machine.as_user(command)
-
-    def ask(self, command: str) -> Any:
-        return json.loads(self.machine.as_user(f"ccm-orchestrator {command} --json"))
-
-    def write(self, name: str, text: str) -> None:
-        path = self.machine.root / HOME[1:] / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        self.machine.as_root(f"chown -R {USER}: {HOME}")
-
-    def show(self, unit: str, what: str) -> str:
-        return self.say(f"systemctl --user show {unit} --property={what} --value").strip()
-
-    def begin(self, name: str) -> str:
-        """The id of a task whose agent runs and waits for `go`."""
-        self.say(f"mkdir -p {HOME}/{name} && ccm-orchestrator project add {HOME}/{name}")
-        task_id: str = self.ask(f"task add --project {name} --profile waiter 'Wait for go'")["task_id"]
-        wait_until(lambda: self.status(task_id) == "running", "the agent's start")
-        return task_id
-
-    def go(self, name: str) -> None:
-        self.say(f"touch {HOME}/go-{name}")
-
-    def status(self, task_id: str) -> str:
-        found: str = self.ask(f"task show {task_id}")["status"]
-        return found
-
-    def ends_well(self, name: str, task_id: str, runs: int = 1) -> None:
-        self.go(name)
-        wait_until(lambda: self.status(task_id) == "succeeded", "the outcome")
-        assert len(self.query(f"SELECT 1 FROM runs WHERE task_id = '{task_id}'")) == runs
-
-    def pid(self, unit: str = DAEMON) -> str:
-        return self.show(unit, "MainPID")
-
-    def ready(self) -> bool:
-        return self.machine.try_user("ccm-orchestrator status").returncode == 0
-
-    def sessions(self) -> list[str]:
-        """Logins of the user."""
-        listed = self.machine.as_root("loginctl list-sessions --no-legend").splitlines()
-        return [line.split()[0] for line in listed if USER in line.split()]
-
-    def query(self, statement: str) -> list[tuple[Any, ...]]:
-        database = self.machine.root / HOME[1:] / ".local/state/ccm-orchestrator/ccm.db"
-        with closing(sqlite3.connect(database)) as connection:
-            return connection.execute(statement).fetchall()
-
-    def agents(self) -> int:
-        """Agents that live, as the machine's process table has it."""
-        return len(self.machine.try_user("pgrep -f '[/]sh -c while|^[s]h -c while'").stdout.split())
-
-    def check(self) -> None:
-        doubled = self.query("SELECT task_id, fence FROM runs GROUP BY task_id, fence HAVING count(*) > 1")
-        stale = self.query(
-            "SELECT t.task_id FROM tasks t JOIN runs r ON r.run_id = json_extract(t.result, '$.run_id')"
-            " WHERE r.fence <> t.fence"
-        )
-        assert doubled == [] and stale == []
+LISTENER = f"""
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        with open("{HOME}/seen", "a") as notes:
+            notes.write(str(self.headers))
+        self.send_error(503)
+    do_POST = do_GET
+HTTPServer(("127.0.0.1", 18081), Handler).serve_forever()
+"""
+LISTENED = "Environment=CCM_SUPABASE__URL=http://127.0.0.1:18081\n"
+DROP_INS = f".config/systemd/user/{DAEMON}.d"
 
 
 def test_it_is_installed_and_ready_and_installing_again_changes_nothing(desk: Desk) -> None:
@@ -135,7 +56,7 @@ def test_an_agent_outlives_a_restart_of_the_daemon(desk: Desk) -> None:
 
 def test_an_agent_outlives_a_killed_daemon_which_is_back_within_seconds(desk: Desk) -> None:
     task_id, before = desk.begin("killed"), desk.pid()
-    desk.say(f"systemctl --user kill --signal=KILL {DAEMON}")
+    desk.say(f"systemctl --user kill --signal=KILL --kill-who=main {DAEMON}")
     took_s = wait_until(lambda: desk.pid() not in (before, "0") and desk.ready(), "the daemon's return")
     print(f"killed to ready: {took_s:.1f} s")
     assert desk.agents() == 1
@@ -143,7 +64,7 @@ def test_an_agent_outlives_a_killed_daemon_which_is_back_within_seconds(desk: De
 
 
 def test_a_daemon_that_hangs_is_replaced_by_the_watchdog(desk: Desk) -> None:
-    desk.write(f".config/systemd/user/{DAEMON}.d/quick.conf", QUICK_WATCHDOG)
+    desk.write(f"{DROP_INS}/quick.conf", QUICK_WATCHDOG)
     desk.say(f"systemctl --user daemon-reload && systemctl --user restart {DAEMON}")
     task_id, before = desk.begin("hung"), desk.pid()
     desk.say(f"kill -STOP {before}")
@@ -167,20 +88,86 @@ def test_a_killed_tmux_server_is_back_in_its_own_unit_and_its_tasks_are_tried_ag
     task_id, before = desk.begin("tmux"), desk.pid(TMUX)
     desk.say(f"systemctl --user kill --signal=KILL --kill-who=main {TMUX}")
     wait_until(lambda: desk.pid(TMUX) not in (before, "0"), "the server's return")
-    wait_until(lambda: len(desk.query(f"SELECT 1 FROM runs WHERE task_id = '{task_id}'")) == 2, "the new try")
+    wait_until(lambda: len(desk.runs(task_id)) == 2, "the new try")
     assert TMUX in desk.say(f"cat /proc/{desk.pid(TMUX)}/cgroup")
     wait_until(lambda: desk.agents() == 1, "one agent")
     desk.ends_well("tmux", task_id, runs=2)
 
 
-def test_a_reboot_brings_everything_back_and_tries_again_what_it_cut_off(desk: Desk) -> None:
-    task_id = desk.begin("reboot")
+def test_an_orchestrator_that_hangs_in_its_work_is_replaced_within_the_process(desk: Desk) -> None:
+    """The process answers systemd as long as its own watchdog can help."""
+    hang = f"CCM_WATCHDOG_S=4 CCM_FAULTS__HANG_AT=claim.answered CCM_FAULTS__HANG_UNTIL={HOME}/never"
+    desk.write(f"{DROP_INS}/hang.conf", f"[Service]\nEnvironment={hang}\n")
+    other = desk.begin("other")
+    desk.say(f"systemctl --user daemon-reload && systemctl --user restart {DAEMON}")
+    before, restarts = desk.pid(), desk.show(DAEMON, "NRestarts")
+    began_s = time.monotonic()
+    task_id = desk.begin("inside")
+    print(f"hung inside to the next agent, with a watchdog of 4 s: {time.monotonic() - began_s:.1f} s")
+    assert (desk.pid(), desk.show(DAEMON, "NRestarts"), desk.agents()) == (before, restarts, 2)
+    assert desk.query("SELECT count(*) FROM incidents WHERE kind LIKE '%orchestrator%'") != [(0,)]
+    desk.take_away(f"{DROP_INS}/hang.conf")
+    desk.say(f"systemctl --user daemon-reload && systemctl --user restart {DAEMON}")
+    desk.ends_well("other", other)
+    desk.ends_well("inside", task_id)
+
+
+def test_a_secret_is_handed_over_by_systemd_and_stands_nowhere_else(desk: Desk) -> None:
+    secret = "sb_publishable_canary_0123456789abcdef"
+    desk.write("listen.py", LISTENER)
+    desk.write(".secret", secret)
+    desk.machine.as_root(
+        f"chmod 600 {HOME}/.secret && systemd-run --unit=listener --uid={USER} python3 {HOME}/listen.py"
+    )
+    desk.write(f"{DROP_INS}/secret.conf", f"[Service]\nLoadCredential=supabase-key:{HOME}/.secret\n{LISTENED}")
+    desk.say(f"systemctl --user daemon-reload && systemctl --user restart {DAEMON}")
+    seen = desk.machine.root / HOME[1:] / "seen"
+    wait_until(lambda: seen.exists() and secret in seen.read_text(), "a request with the key")
+    held = (desk.proc() / desk.pid() / "environ").read_bytes() + (desk.proc() / desk.pid() / "cmdline").read_bytes()
+    assert b"CREDENTIALS_DIRECTORY=" in held and secret.encode() not in held
+    assert secret not in desk.machine.as_root("journalctl --no-pager --output=cat")
+    desk.take_away(f"{DROP_INS}/secret.conf")
+    desk.say(f"systemctl --user daemon-reload && systemctl --user restart {DAEMON}")
+    desk.machine.as_root("systemctl stop listener")
+
+
+def test_twenty_agents_outlive_a_daemon_that_is_told_to_stop_and_stops_within_seconds(desk: Desk) -> None:
+    tasks = [desk.add("twenty", f"Wait for go, {number}") for number in range(20)]
+    wait_until(lambda: desk.agents() == 20, "twenty agents")
+    began_s = time.monotonic()
+    desk.say(f"systemctl --user stop {DAEMON}")
+    took_s = time.monotonic() - began_s
+    print(f"stopped with 20 agents: {took_s:.1f} s")
+    assert took_s < 10 and desk.agents() == 20
+    desk.say(f"systemctl --user start {DAEMON}")
+    desk.go("twenty")
+    for task_id in tasks:
+        desk.succeeds(task_id)
+
+
+def test_a_reboot_brings_everything_back_and_conversations_go_on_where_they_were_cut_off(desk: Desk) -> None:
+    desk.start_model("/usr/bin/python3", f"Environment=PYTHONPATH={CHECKOUT}")
+    desk.say(f"systemctl --user restart {DAEMON}")
+    task_id = desk.add("reboot", "Work slowly. [scenario:crash-resume seconds=600]", "trusted")
+    wait_until(lambda: "Now the slow part." in desk.transcripts("reboot"), "the slow part")
     desk.machine.reboot()
     took_s = wait_until(desk.ready, "the daemon after the boot")
     print(f"booted to ready: {took_s:.1f} s")
-    desk.go("reboot")
-    wait_until(lambda: desk.status(task_id) == "succeeded", "the outcome")
-    assert len(desk.query(f"SELECT 1 FROM runs WHERE task_id = '{task_id}'")) == 2
+    desk.succeeds(task_id, runs=2)
+    first, second = desk.runs(task_id)
+    assert first["session_id"] == second["session_id"] and desk.result(task_id)["session_id"] == first["session_id"]
+    assert "Finished after a resume." in desk.result(task_id)["text"]
+    said = desk.transcripts("reboot")
+    assert said.index("Now the slow part.") < said.index("I go on where I was interrupted."), "another conversation"
+    assert "Finished without interruption." not in said
+
+
+def test_a_power_cut_is_a_reboot_without_a_warning(desk: Desk) -> None:
+    task_id = desk.begin("power")
+    desk.machine.cut_power()
+    desk.machine.boot()
+    wait_until(lambda: len(desk.runs(task_id)) == 2, "the new try")
+    desk.ends_well("power", task_id, runs=2)
 
 
 def test_uninstalling_leaves_agents_and_data(desk: Desk) -> None:
@@ -192,7 +179,7 @@ def test_uninstalling_leaves_agents_and_data(desk: Desk) -> None:
     desk.ends_well("uninstall", task_id)
     desk.say("ccm-orchestrator service uninstall --with-agents")
     assert desk.machine.try_user("pgrep tmux").stdout == ""
-    assert Path(desk.machine.root / HOME[1:] / ".local/state/ccm-orchestrator/ccm.db").exists()
+    assert (desk.state / "ccm.db").exists()
 
 
 def test_the_machines_own_services_are_hardened_and_do_the_work(desk: Desk) -> None:

@@ -24,6 +24,10 @@ from ccm_orchestrator.settings import Settings, config_path, load_settings
 from ccm_orchestrator.settings.writing import write_config, write_private
 from ccm_orchestrator.setup.check import Check, Verdict
 
+MACHINE_ENVIRONMENT = Path("/etc/ccm-orchestrator/environment")
+LOGIN = "login"
+"""The check that only a person can mend."""
+
 
 def add_to(app: typer.Typer) -> None:
     command(app, "init")(init)
@@ -114,11 +118,11 @@ async def _carry_out(session: Session, config: Path, decided: Any, plan: Any, su
     outcome = {"done": report.done, "failed": report.failed, "failed_checks": failed, "trial_succeeded": tried}
     if session.as_json:
         session.show(summary | outcome, "")
-    if report.failed or failed or tried is False:
+    if report.failed or set(failed) - {LOGIN} or tried is False:
         session.note("Not everything is well yet: mend what is said above, and run `ccm-orchestrator init` again.")
         return Exit.FAILED
     if not session.as_json:
-        session.show(outcome, _what_next())
+        session.show(outcome, _what_next(LOGIN in failed, decided.service.value))
     return Exit.OK
 
 
@@ -157,7 +161,8 @@ def _serve(settings: Settings, config: Path | None, service: str, report: Report
         return
     manager = load(Heavy.SERVICE_MANAGER)(settings, config, service == "system")
     done = list(manager.install())
-    if not done and runs_on_an_older_file(settings, config or config_path()):
+    old = runs_on_an_older_file(settings, config or config_path()) or load(Heavy.OUTDATED)(settings.state_directory)
+    if not done and old:
         manager.restart()
         done = ["Restarted the daemon; agents were not touched."]
     report.done += done
@@ -186,7 +191,13 @@ def _try(wanted: bool, checks: list[Check], report: Report) -> bool | None:
     return bool(load(Heavy.TRIAL)() == 0)
 
 
-def _what_next() -> Any:
+def _what_next(login_missing: bool, service: str) -> Any:
+    """A login is a person's own to give, on a new machine and at any time: the set-up itself has not failed."""
+    if login_missing:
+        file = MACHINE_ENVIRONMENT if service == "system" else config_path().with_name("environment")
+        again = "ccm-orchestrator service restart" + (" --system" if service == "system" else "")
+        keyed = f", or write ANTHROPIC_API_KEY=... into {file} and run `{again}`" if service != "none" else ""
+        return text(f"\nReady but for a login: run `claude` and log in{keyed}.")
     return text(
         "\nReady. Hand in a task with `ccm-orchestrator task add 'What is to be done'` inside of a project, "
         "and look at it with `ccm-orchestrator status`."

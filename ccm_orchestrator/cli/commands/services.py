@@ -60,7 +60,7 @@ async def restart(session: Session, system: System = False) -> None:
 async def status(session: Session, system: System = False) -> Exit:
     """Show what the service manager says. Exits with 3 when the daemon's service does not run."""
     found = _manager(session, system).status()
-    session.show(asdict(found), lambda: service_report(asdict(found)))
+    session.show(asdict(found), lambda: service_report(asdict(found), system))
     return Exit.OK if found.daemon == "active" else Exit.UNREACHABLE
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 STYLES = {"active": "green", "failed": "red", "activating": "yellow"}
 
 
-def service_report(status: Mapping[str, Any]) -> RenderableType:
+def service_report(status: Mapping[str, Any], system: bool) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     for label, state in (("daemon", status["daemon"]), ("agents' tmux server", status["tmux"])):
         grid.add_row(label, Text(state, style=STYLES.get(state, "")))
@@ -21,6 +21,8 @@ def service_report(status: Mapping[str, Any]) -> RenderableType:
         grid.add_row("restarts", str(status["restarts"]))
     for number, file in enumerate(status["files"]):
         grid.add_row("" if number else "files", Text(file))
-    if not status["installed"]:
-        grid.add_row("", "Install it with `ccm-orchestrator service install`.")
+    if status["problem"]:
+        grid.add_row("cannot be asked", Text(status["problem"], style="red"))
+    elif not status["installed"]:
+        grid.add_row("", f"Install it with `ccm-orchestrator service install{' --system' if system else ''}`.")
     return grid

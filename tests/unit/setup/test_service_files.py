@@ -5,6 +5,7 @@ from __future__ import annotations
 import plistlib
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,11 @@ def test_units_run_this_installation_whatever_its_path_is(system: bool) -> None:
         assert "/.local/bin/" not in text and "/usr/local/bin/" not in text
 
 
-def test_each_template_is_used() -> None:
+def test_each_template_is_used_and_each_user_of_a_machine_has_units_of_their_own() -> None:
     shipped = {unit.name for unit in UNITS}
-    assert shipped == {*systemd_units(NASTY, False), *systemd_units(NASTY, True)}
+    assert shipped == {name.replace("@anna", "@") for system in (False, True) for name in systemd_units(NASTY, system)}
+    others = systemd_units(replace(NASTY, user="bert"), True)
+    assert not others.keys() & systemd_units(NASTY, True).keys()
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

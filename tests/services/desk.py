@@ -1,0 +1,156 @@
+"""One user's daemon on a machine, and what a person does to it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tests.claude import DUMMY_KEY
+from tests.invariants import check_invariants
+from tests.services.machine import USER, Machine, wait_until
+
+HOME = f"/home/{USER}"
+CONFIG = f"""
+max_agents = 25
+[retry]
+first_delay_s = 1.0
+[profiles.waiter]
+driver = "generic"
+command = ["sh", "-c", "while [ ! -e {HOME}/go-$(basename $PWD) ]; do sleep 0.1; done; echo {{marker_done}}"]
+[profiles.eater]
+driver = "generic"
+command = ["sh", "-c", "exec tail /dev/zero"]
+[profiles.trusted]
+permission_mode = "acceptEdits"
+end_marker = true
+allowed_tools = ["Bash"]
+"""
+DAEMON, TMUX = "ccm-orchestrator.service", "ccm-orchestrator-tmux.service"
+MODEL_PORT = 18080
+AGENTS_ENVIRONMENT = f"""ANTHROPIC_API_KEY={DUMMY_KEY}
+ANTHROPIC_BASE_URL=http://127.0.0.1:{MODEL_PORT}
+CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
+DISABLE_AUTOUPDATER=1
+"""
+MODEL_UNIT = """[Unit]
+Description=the scripted model
+[Service]
+{environment}
+ExecStart={python} -m ccm_orchestrator.demo.model --port {port}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+class Desk:
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    @property
+    def state(self) -> Path:
+        return self.machine.root / HOME[1:] / ".local/state/ccm-orchestrator"
+
+    def proc(self) -> Path:
+        """The machine's process table, by its own numbers."""
+        return self.machine.proc()
+
+    def say(self, command: str) -> str:
+        return self.machine.as_user(command)
+
+    def ask(self, command: str) -> Any:
+        return json.loads(self.machine.as_user(f"ccm-orchestrator {command} --json"))
+
+    def write(self, name: str, text: str) -> None:
+        path = self.machine.root / HOME[1:] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        self.machine.as_root(f"chown -R {USER}: {HOME}")
+
+    def take_away(self, name: str) -> None:
+        (self.machine.root / HOME[1:] / name).unlink()
+
+    def show(self, unit: str, what: str) -> str:
+        return self.say(f"systemctl --user show {unit} --property={what} --value").strip()
+
+    def start_model(self, python: str, environment: str = "") -> None:
+        """In the place of the real one, for agents of this user; begun with the machine."""
+        unit = self.machine.root / "etc/systemd/system/scripted-model.service"
+        unit.write_text(MODEL_UNIT.format(python=python, environment=environment, port=MODEL_PORT))
+        self.machine.as_root("systemctl daemon-reload && systemctl enable --now scripted-model")
+        self.write(".config/ccm-orchestrator/environment", AGENTS_ENVIRONMENT)
+
+    def add(self, name: str, prompt: str, profile: str = "waiter", attempts: int = 2) -> str:
+        """The id of a task in a project of its own."""
+        self.say(f"mkdir -p {HOME}/{name} && ccm-orchestrator project add {HOME}/{name}")
+        task_id: str = self.ask(
+            f"task add --project {name} --profile {profile} --max-attempts {attempts} '{prompt}'"
+        )["task_id"]  # fmt: skip
+        return task_id
+
+    def begin(self, name: str) -> str:
+        """The id of a task whose agent runs and waits for `go`."""
+        task_id = self.add(name, "Wait for go")
+        wait_until(lambda: self.status(task_id) == "running", "the agent's start")
+        return task_id
+
+    def go(self, name: str) -> None:
+        self.say(f"touch {HOME}/go-{name}")
+
+    def status(self, task_id: str) -> str:
+        return str(self.query("SELECT status FROM tasks WHERE task_id = ?", task_id)[0][0])
+
+    def runs(self, task_id: str) -> list[dict[str, Any]]:
+        """Oldest first."""
+        rows = self.query("SELECT run FROM runs WHERE task_id = ? ORDER BY seq", task_id)
+        return [json.loads(str(run)) for (run,) in rows]
+
+    def result(self, task_id: str) -> dict[str, Any]:
+        return dict(json.loads(str(self.query("SELECT result FROM tasks WHERE task_id = ?", task_id)[0][0])))
+
+    def ends_well(self, name: str, task_id: str, runs: int = 1) -> None:
+        self.go(name)
+        self.succeeds(task_id, runs)
+
+    def succeeds(self, task_id: str, runs: int = 1) -> None:
+        wait_until(lambda: self.status(task_id) in ("succeeded", "failed", "held"), "the outcome")
+        assert self.status(task_id) == "succeeded", self.result(task_id)
+        assert len(self.runs(task_id)) == runs
+
+    def transcripts(self, name: str) -> str:
+        """Of the conversations in a project, one after the other."""
+        files = (self.machine.root / HOME[1:] / ".claude/projects").glob(f"*-{name}/*.jsonl")
+        return "".join(file.read_text() for file in sorted(files))
+
+    def pid(self, unit: str = DAEMON) -> str:
+        return self.show(unit, "MainPID")
+
+    def ready(self) -> bool:
+        return self.machine.try_user("ccm-orchestrator status").returncode == 0
+
+    def sessions(self) -> list[str]:
+        """Logins of the user."""
+        listed = self.machine.as_root("loginctl list-sessions --no-legend").splitlines()
+        return [line.split()[0] for line in listed if USER in line.split()]
+
+    def query(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(f"file:{self.state / 'ccm.db'}?mode=ro", uri=True, timeout=10)) as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def agents(self) -> int:
+        """Waiting agents that live, as the machine's process table has it."""
+        found = 0
+        for process in self.proc().glob("[0-9]*/cmdline"):
+            try:
+                found += process.read_bytes().startswith(
+                    (b"sh\0-c\0while", b"/bin/sh\0-c\0while", b"/usr/bin/sh\0-c\0while")
+                )
+            except OSError:
+                continue
+        return found
+
+    def check(self) -> None:
+        if (self.state / "ccm.db").exists():
+            check_invariants(self)
