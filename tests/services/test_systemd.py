@@ -113,7 +113,7 @@ def test_an_orchestrator_that_hangs_in_its_work_is_replaced_within_the_process(d
 
 
 def test_a_secret_is_handed_over_by_systemd_and_stands_nowhere_else(desk: Desk) -> None:
-    secret = "sb_publishable_canary_0123456789abcdef"
+    secret = "sb_secret_canary0123456789abcdef01234"
     desk.write("listen.py", LISTENER)
     desk.write(".secret", secret)
     desk.machine.as_root(
@@ -193,5 +193,23 @@ def test_the_machines_own_services_are_hardened_and_do_the_work(desk: Desk) -> N
     desk.machine.as_root(f"SUDO_USER={USER} ccm-orchestrator service restart --system")
     assert desk.agents() == 1
     desk.ends_well("system", task_id)
+
+
+def test_an_agent_that_takes_too_much_memory_ends_alone(desk: Desk) -> None:
+    """The kernel ends it, within the limit of the agents' unit (v1 control groups: the machine's only)."""
+    tmux, daemon = f"ccm-orchestrator-tmux@{USER}", f"ccm-orchestrator@{USER}"
+    desk.machine.as_root(f"systemctl set-property --runtime {tmux} MemoryMax=200M")
+    print(f"control groups: {desk.machine.as_root('stat -fc %T /sys/fs/cgroup').strip()}")
+    pids = [desk.machine.as_root(f"systemctl show {unit} --property=MainPID") for unit in (tmux, daemon)]
+    other = desk.begin("modest")
+    task_id = desk.add("greedy", "Eat", "eater", attempts=1)
+    wait_until(lambda: desk.status(task_id) == "failed", "the end of the agent")
+    assert "SIGKILL" in str(desk.result(task_id)) or "signal 9" in str(desk.result(task_id)), desk.result(task_id)
+    assert [desk.machine.as_root(f"systemctl show {unit} --property=MainPID") for unit in (tmux, daemon)] == pids
+    assert desk.agents() == 1
+    desk.ends_well("modest", other)
+
+
+def test_the_machines_services_go_with_their_agents_when_told(desk: Desk) -> None:
     desk.machine.as_root(f"SUDO_USER={USER} ccm-orchestrator service uninstall --system --with-agents")
     assert desk.machine.try_user("pgrep tmux").stdout == ""
