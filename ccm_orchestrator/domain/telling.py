@@ -20,7 +20,15 @@ BY_INCIDENT = {
     IncidentKind.DAEMON_HUNG: (NoticeEvent.STALLED, Level.WARNING),
     IncidentKind.CRASH_LOOP: (NoticeEvent.CRASH_LOOP, Level.URGENT),
     IncidentKind.RECOVERY_FAILED: (NoticeEvent.RECOVERY_FAILED, Level.URGENT),
+    IncidentKind.DATABASE_UNWRITABLE: (NoticeEvent.INCIDENT_OPENED, Level.URGENT),
+    IncidentKind.DATABASE_DAMAGED: (NoticeEvent.INCIDENT_OPENED, Level.URGENT),
+    IncidentKind.AGENT_LOST: (NoticeEvent.INCIDENT_OPENED, Level.INFO),
+    IncidentKind.AGENT_STUCK: (NoticeEvent.INCIDENT_OPENED, Level.INFO),
+    IncidentKind.REALTIME_AWAY: (NoticeEvent.INCIDENT_OPENED, Level.INFO),
+    IncidentKind.CLOCK_JUMP: (NoticeEvent.INCIDENT_OPENED, Level.INFO),
 }
+OTHER_INCIDENT = (NoticeEvent.INCIDENT_OPENED, Level.WARNING)
+"""What lasts becomes a failed recovery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ def message_of(event: BusEvent, project: str | None, public_url: str | None) -> 
             topic = f"silent:{data.get('system_id')}"
             return Message(NoticeEvent.SYSTEM_SILENT, Level.URGENT, topic, "A machine is silent", body)
         case EventKind.INCIDENT_OPENED | EventKind.INCIDENT_RECOVERED:
-            return _incident(event.kind is EventKind.INCIDENT_RECOVERED, data)
+            return None if data.get("told") else _incident(event.kind is EventKind.INCIDENT_RECOVERED, data)
     return None
 
 
@@ -120,7 +128,7 @@ def _incident(over: bool, data: Mapping[str, object]) -> Message:
         body = f"{words}, {subject}: recovered by {_of(data, 'recovered_by')}.\nccm-orchestrator incident list --all"
         topic = f"recovered:{data.get('incident')}"
         return Message(NoticeEvent.INCIDENT_CLOSED, Level.INFO, topic, f"Over: {words}", body)
-    event, level = BY_INCIDENT.get(kind, (NoticeEvent.INCIDENT_OPENED, Level.WARNING))
+    event, level = BY_INCIDENT.get(kind, OTHER_INCIDENT)
     body = f"{subject}: {_of(data, 'detail')}\nccm-orchestrator incident list"
     return Message(event, level, f"incident:{kind}:{subject}", f"Incident: {words}", body)
 

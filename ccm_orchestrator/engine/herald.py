@@ -87,16 +87,31 @@ class Herald:
     async def send(self, target: NoticeTarget) -> None:
         """What is due for one target. A target that fails is tried again, later and later."""
         now = self._clock.now()
-        mine = [queued for queued in await self._queue.due(now) if queued.notice.target == target.name]
-        due = await self._not_yet(target, mine)
+        due = await self._not_yet(target, await self._queue.due(target.name, now))
         if not due or await self._queue.sent_since(target.name, now - HOUR) >= self._rules.per_hour:
             return
         for parcel in [[queued] for queued in due] if len(due) <= ALONE else [due]:
             await self._deliver(target, parcel)
 
-    async def test(self, target: NoticeTarget) -> str | None:
-        """Sends at once. Why it could not; None: it was delivered."""
-        return await self._carrier.send(target.url, "ccm-orchestrator: a test", "Messages arrive here.", "info")
+    async def tell_at_once(self, event: BusEvent) -> bool:
+        """Past the queue, whose store is away. False: not everybody who wants to know could be told."""
+        message = message_of(event, None, self._rules.public_url)
+        if message is None:
+            return True
+        now = self._clock.now()
+        wanting = [
+            target
+            for target in self._targets.values()
+            if target.wants(message, None) and target.due_at(message.level, now) <= now
+        ]
+        title, level = f"ccm-orchestrator: {message.title}", message.level.value
+        errors = await asyncio.gather(
+            *(self._carrier.send(target.url, title, message.body, level) for target in wanting)
+        )
+        for target, error in zip(wanting, errors, strict=True):
+            if error is not None:
+                log.warning("target %s cannot be told at once: %s", target.name, error)
+        return not any(errors)
 
     async def _listen(self) -> None:
         async for batch in self._bus.batches(await self._queue.cursor() or 0):

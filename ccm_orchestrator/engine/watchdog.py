@@ -89,9 +89,10 @@ class Watchdog:
         stacks_file: Path,
         proof: Callable[[], None],
         incident: Callable[[str], None],
-        give_up: Callable[[], None],
+        give_up: Callable[[str], None],
     ) -> None:
-        """`proof` is called on progress, `incident` with a sentence at each replacement, `give_up` when none helps."""
+        """`proof` is called on progress, `incident` with a sentence at each replacement, `give_up` with
+        the last one when none helps."""
         self._build = build
         self._timeout_s = timeout_s
         self._stacks_file = stacks_file
@@ -146,13 +147,13 @@ class Watchdog:
         self._replacements += 1
         log.error("%s", sentence)
         if self._replacements > MAX_REPLACEMENTS:
-            self._give_up()
+            self._give_up(sentence)
             return
         self._current.retire()
+        self._incident(sentence)
         self._stopping.wait(RESTART_PAUSE_S * self._replacements)
         self._current = OrchestratorThread(self._build)
         self._current.start()
-        self._incident(sentence)
 
     def _dump_stacks(self) -> None:
         try:

@@ -21,3 +21,7 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
         self._uptime_s += seconds
+
+    def set_back(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
+        self._now -= timedelta(seconds=seconds)

@@ -14,6 +14,7 @@ class MemoryNoticeQueue:
     def __init__(self) -> None:
         self._notices: dict[int, QueuedNotice] = {}
         self._cursor: int | None = None
+        self._last_seq = 0
 
     async def cursor(self) -> int | None:
         return self._cursor
@@ -26,9 +27,10 @@ class MemoryNoticeQueue:
             self._add(notice, window)
         self._cursor = self._cursor if intake.cursor is None else intake.cursor
 
-    async def due(self, now: datetime) -> Sequence[QueuedNotice]:
+    async def due(self, target: str, now: datetime, limit: int = 500) -> Sequence[QueuedNotice]:
         queued = (known for known in self._notices.values() if known.status is NoticeStatus.QUEUED)
-        return [known for known in queued if known.notice.due_at <= now]
+        mine = [known for known in queued if known.notice.target == target and known.notice.due_at <= now]
+        return mine[:limit]
 
     async def settle(self, seqs: Sequence[int], status: NoticeStatus, at: datetime, error: str | None = None) -> None:
         sent_at = at if status is NoticeStatus.SENT else None
@@ -55,16 +57,24 @@ class MemoryNoticeQueue:
         found = [
             known
             for known in reversed(self._notices.values())
-            if query.status in (None, known.status) and (query.before is None or known.seq < query.before)
+            if query.status in (None, known.status)
+            and query.target in (None, known.notice.target)
+            and (query.before is None or known.seq < query.before)
         ]
         return found[: query.limit]
+
+    async def prune(self, before: datetime) -> int:
+        kept = {seq: known for seq, known in self._notices.items() if known.notice.at >= before}
+        removed = len(self._notices) - len(kept)
+        self._notices = kept
+        return removed
 
     def _add(self, notice: Notice, window: timedelta) -> None:
         same = [known for known in self._notices.values() if _place(known.notice) == _place(notice)]
         queued = next((known for known in same if known.status is NoticeStatus.QUEUED), None)
         if queued is None:
             sent = [known.sent_at + window for known in same if known.sent_at is not None]
-            seq = len(self._notices) + 1
+            seq = self._last_seq = self._last_seq + 1
             kept = replace(notice, due_at=max([notice.due_at, *sent]), repeat=Repeat.COUNT)
             self._notices[seq] = QueuedNotice(seq, kept)
         elif notice.repeat is Repeat.COUNT:

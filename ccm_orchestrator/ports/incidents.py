@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from ccm_orchestrator.domain.incidents import Incident, IncidentKind, Trouble
+from ccm_orchestrator.domain.incidents import Change, Incident
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,19 @@ class IncidentQuery:
 class IncidentStore(Protocol):
     """Every operation raises: StoreError."""
 
-    async def open(self, trouble: Trouble, at: datetime) -> Incident:
-        """The open one of its kind and subject with one more attempt, its detail and runs kept up; else a new one."""
+    async def apply(self, changes: Sequence[Change], cursor: int | None = None) -> Sequence[Incident]:
+        """All in one commit, with the event of each incident that is new or over, and with how far the event log was
+        read. Returns those incidents.
 
-    async def close(self, kind: IncidentKind, subject: str, at: datetime, by: str) -> Incident | None:
-        """None: none of that kind and subject was open."""
+        An opening whose kind and subject are open counts there, and keeps detail and runs up; a closing of what is not
+        open is nothing.
+        """
+
+    async def cursor(self) -> int | None:
+        """How far the event log was read for the book, which never goes back; None: nothing was ever read."""
 
     async def incidents(self, query: IncidentQuery) -> Sequence[Incident]:
         """Newest first."""
+
+    async def prune(self, before: datetime) -> int:
+        """Removes what was over before then; returns how many."""

@@ -13,6 +13,7 @@ from ccm_orchestrator.domain.notices import Notice, NoticeStatus, QueuedNotice
 @dataclass(frozen=True, slots=True)
 class NoticeQuery:
     status: NoticeStatus | None = None
+    target: str | None = None
     limit: int = 100
     before: int | None = None
     """Only those with a smaller `seq`."""
@@ -37,8 +38,8 @@ class NoticeQueue(Protocol):
     async def take_in(self, intake: Intake, window: timedelta) -> None:
         """First withdraws, then adds. What was sent of a topic less than `window` ago is sent again after it only."""
 
-    async def due(self, now: datetime) -> Sequence[QueuedNotice]:
-        """Oldest first."""
+    async def due(self, target: str, now: datetime, limit: int = 500) -> Sequence[QueuedNotice]:
+        """Of one target, oldest first."""
 
     async def settle(self, seqs: Sequence[int], status: NoticeStatus, at: datetime, error: str | None = None) -> None:
         """Sent, or failed for good."""
@@ -50,6 +51,9 @@ class NoticeQueue(Protocol):
 
     async def notices(self, query: NoticeQuery) -> Sequence[QueuedNotice]:
         """Newest first."""
+
+    async def prune(self, before: datetime) -> int:
+        """Removes what happened before then, also what was never sent: its target is gone. Returns how many."""
 
 
 class NoticeCarrier(Protocol):

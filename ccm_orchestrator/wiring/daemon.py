@@ -62,6 +62,7 @@ from ccm_orchestrator.wiring.building import (
     build_terminal,
 )
 from ccm_orchestrator.wiring.observing import Telemetry
+from ccm_orchestrator.wiring.probes import Health, build_probes
 from ccm_orchestrator.wiring.telling import Telling
 
 log = logging.getLogger(__name__)
@@ -70,11 +71,6 @@ EXIT_HUNG = 70
 """The process ends itself when no fresh orchestrator helps; whoever supervises it starts it anew."""
 UPKEEP_S = 60.0
 TEND_AGAIN_S = 5.0
-
-
-class Health(Protocol):
-    @property
-    def state(self) -> str: ...
 
 
 class Remote(Protocol):
@@ -129,7 +125,7 @@ class Daemon:
             stacks_file=settings.state_directory / "logs" / "stacks.log",
             proof=lambda: self._notifier.notify("WATCHDOG=1"),
             incident=self._incident,
-            give_up=lambda: os._exit(EXIT_HUNG),
+            give_up=self._give_up,
         )
 
     async def start(self) -> None:
@@ -156,7 +152,7 @@ class Daemon:
         await self._report_damage(report)
         await self._ready.wait()
         await self._telling.ready()
-        self._duties = [asyncio.create_task(duty) for duty in (self._keep_up(), self._tend(), self._telling.run())]
+        self._duties = [asyncio.create_task(duty) for duty in (self._keep_up(), self._tend(), self._watch())]
         self._notifier.notify("READY=1")
         log.info("ready on %s, state in %s", settings.api_url, settings.state_directory)
 
@@ -323,6 +319,11 @@ class Daemon:
             asyncio.run_coroutine_threadsafe(self._bus.publish(event), self._loop)
             asyncio.run_coroutine_threadsafe(self._telling.orchestrator_hung(sentence), self._loop)
 
+    def _give_up(self, sentence: str) -> None:
+        """Called from the watchdog's thread. Whoever supervises this process starts it anew."""
+        self._telling.gave_up(sentence)
+        os._exit(EXIT_HUNG)
+
     async def _report_damage(self, report: OpenReport) -> None:
         if report.damage is None:
             return
@@ -330,6 +331,11 @@ class Daemon:
         sentence = f"The database was damaged ({report.damage}) and {origin}; the old file is {report.set_aside}."
         log.error("%s", sentence)
         await self._bus.publish(BusEvent(EventKind.DAEMON_INCIDENT, self._clock.now(), data={"message": sentence}))
+        await self._telling.damaged(sentence)
+
+    async def _watch(self) -> None:
+        health = self._remote.health if self._remote else None
+        await self._telling.run(build_probes(self.settings, self._stores, self._terminal, self._clock, health))
 
     async def _keep_up(self) -> None:
         """Backups (the first one soon after the start), retention and requests that nobody answered."""
@@ -340,6 +346,7 @@ class Daemon:
                 await self._control.expire_permissions()
                 cutoff = self._clock.now() - timedelta(days=self.settings.event_retention_days)
                 await self._stores.events.prune(cutoff)
+                await self._telling.prune(cutoff)
                 if self.settings.backups.keep and self._clock.uptime_s() >= backup_due_at_s:
                     backup_due_at_s = self._clock.uptime_s() + self.settings.backups.interval_hours * 3600
                     await self._stores.database.backup()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import stat
-from datetime import time, timedelta
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from ccm_orchestrator.adapters.apprise.carrier import AppriseCarrier
@@ -19,11 +19,12 @@ from ccm_orchestrator.domain.telling import NoticeTarget
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.herald import Herald, HeraldRules, keep_telling
 from ccm_orchestrator.engine.incident_book import IncidentBook
+from ccm_orchestrator.engine.incident_watch import IncidentWatch, Probe
 from ccm_orchestrator.errors import InvalidSettings, OrchestratorError, StoreError
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.settings.notifications import TargetTable
-from ccm_orchestrator.settings.writing import write_private
 from ccm_orchestrator.wiring.building import Stores
+from ccm_orchestrator.wiring.starts import Starts, keep_starts, read_starts
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,11 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class Telling:
     def __init__(self, settings: Settings, stores: Stores, bus: Bus, clock: SystemClock) -> None:
         self._here = settings.system_id
+        self._database = str(settings.database)
         self._starts = settings.state_directory / "starts.json"
-        self._book = IncidentBook(stores.incidents, bus, clock)
         self._stores = stores
+        self._bus = bus
+        self._clock = clock
         table = settings.notifications
         rules = HeraldRules(
             table.public_url,
@@ -49,47 +52,65 @@ class Telling:
         carrier = AppriseCarrier(table.timeout_s)
         targets = build_targets(settings)
         self._herald = Herald(targets, stores.notices, carrier, bus, clock, self._project_of, rules)
+        self._book = IncidentBook(stores.incidents, bus, clock, self._herald.tell_at_once)
 
     async def begin(self) -> None:
         """Counts this start, and opens what an earlier daemon's death means. A full disk is no reason not to start."""
-        deaths = _deaths(self._starts)
-        _keep(self._starts, deaths + 1)
+        before = read_starts(self._starts)
+        deaths = before.deaths
+        keep_starts(self._starts, Starts(deaths + 1))
         with contextlib.suppress(StoreError):
             await self._herald.begin()
-            if deaths:
-                detail = "The daemon ended without saying goodbye, and was started again."
-                await self._book.open(Trouble(IncidentKind.DAEMON_CRASHED, self._here, "start", detail))
-            if deaths >= CRASH_LOOP_AFTER:
-                detail = f"The daemon died {deaths} times in a row; look at its log."
-                await self._book.open(Trouble(IncidentKind.CRASH_LOOP, self._here, "start", detail))
+        if deaths:
+            detail = "The daemon ended without saying goodbye, and was started again."
+            await self._book.open(Trouble(IncidentKind.DAEMON_CRASHED, self._here, "start", detail))
+        if deaths >= CRASH_LOOP_AFTER:
+            detail = f"The daemon died {deaths} times in a row; look at its log."
+            await self._book.open(Trouble(IncidentKind.CRASH_LOOP, self._here, "start", detail))
+        if before.gave_up:
+            detail = f"No fresh orchestrator helped, and the daemon ended itself: {before.gave_up}"
+            await self._book.open(Trouble(IncidentKind.RECOVERY_FAILED, self._here, "watchdog", detail))
 
     async def ready(self) -> None:
-        with contextlib.suppress(StoreError):
-            await self._book.close(IncidentKind.DAEMON_CRASHED, self._here, "a new daemon, which adopted the agents")
+        for kind in (IncidentKind.DAEMON_CRASHED, IncidentKind.RECOVERY_FAILED):
+            await self._book.close(kind, self._here, "a new daemon, which adopted the agents")
+
+    async def damaged(self, sentence: str) -> None:
+        """The database was, and another took its place."""
+        await self._book.open(Trouble(IncidentKind.DATABASE_DAMAGED, self._database, "start", sentence))
+        await self._book.close(IncidentKind.DATABASE_DAMAGED, self._database, "the database in its place")
 
     async def orchestrator_hung(self, sentence: str) -> None:
-        with contextlib.suppress(StoreError):
-            await self._book.open(Trouble(IncidentKind.DAEMON_HUNG, self._here, "watchdog", sentence))
+        await self._book.open(Trouble(IncidentKind.DAEMON_HUNG, self._here, "watchdog", sentence))
 
     async def orchestrator_ready(self) -> None:
-        with contextlib.suppress(StoreError):
-            await self._book.close(IncidentKind.DAEMON_HUNG, self._here, "a fresh orchestrator")
+        await self._book.close(IncidentKind.DAEMON_HUNG, self._here, "a fresh orchestrator")
 
-    async def run(self) -> None:
+    def gave_up(self, sentence: str) -> None:
+        """The process ends itself now; the next one tells of it. Called from the watchdog's thread."""
+        keep_starts(self._starts, replace(read_starts(self._starts), gave_up=sentence))
+
+    async def run(self, probes: Sequence[Probe]) -> None:
         """Cancel it to end it."""
+        watch = IncidentWatch(self._book, self._stores.incidents, self._bus, self._clock, probes)
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_telling(self._herald))
+            group.create_task(watch.run())
             group.create_task(self._steady())
+
+    async def prune(self, before: datetime) -> None:
+        """Raises: StoreError."""
+        await self._stores.incidents.prune(before)
+        await self._stores.notices.prune(before)
 
     async def _steady(self) -> None:
         await asyncio.sleep(STEADY_S)
-        _keep(self._starts, 1)
-        with contextlib.suppress(StoreError):
-            await self._book.close(IncidentKind.CRASH_LOOP, self._here, f"a daemon that has run for {STEADY_S:g} s")
+        keep_starts(self._starts, Starts(1))
+        await self._book.close(IncidentKind.CRASH_LOOP, self._here, f"a daemon that has run for {STEADY_S:g} s")
 
     def stopped(self) -> None:
         """In order: the next start has nothing to tell."""
-        _keep(self._starts, 0)
+        keep_starts(self._starts, Starts(0))
 
     async def _project_of(self, task_id: str) -> str | None:
         with contextlib.suppress(OrchestratorError):
@@ -124,18 +145,3 @@ def _url(name: str, table: TargetTable) -> str:
         return table.url_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSettings(f"`notifications.targets.{name}.url_file` cannot be read: {error}.") from error
-
-
-def _deaths(path: Path) -> int:
-    """How many starts in a row were not followed by a stop."""
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["deaths"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-
-
-def _keep(path: Path, deaths: int) -> None:
-    try:
-        write_private(path, json.dumps({"deaths": deaths}))
-    except InvalidSettings as error:
-        log.warning("this start is not counted: %s", error.message)

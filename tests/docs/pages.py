@@ -3,9 +3,14 @@
 A part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`; the prose around it is written by people.
 """
 
+import ast
+import inspect
+import itertools
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +20,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ccm_orchestrator.cli.app import EPILOG, app
+from ccm_orchestrator.domain.incidents import IncidentKind
+from ccm_orchestrator.domain.notices import NoticeEvent
+from ccm_orchestrator.domain.telling import BY_INCIDENT, OTHER_INCIDENT
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.memory_figures import MemoryFigures
 from ccm_orchestrator.fakes.memory_journal import MemoryJournal
@@ -204,9 +212,37 @@ def bundle_part() -> str:
     return "\n".join(rows + [f"| `{name}` | {_cell(about)} |" for name, about in ABOUT.items()])
 
 
+def notice_events_part() -> str:
+    rows = ["| Event | When |", "| --- | --- |"]
+    return "\n".join(rows + [f"| `{name}` | {_cell(about)} |" for name, about in members_of(NoticeEvent)])
+
+
+def incidents_part() -> str:
+    rows = ["| Kind | Told as | Level | What it is |", "| --- | --- | --- | --- |"]
+    for name, about in members_of(IncidentKind):
+        event, level = BY_INCIDENT.get(IncidentKind(name), OTHER_INCIDENT)
+        rows.append(f"| `{name}` | `{event}` | {level} | {_cell(about)} |")
+    return "\n".join(rows)
+
+
+def members_of(kind: type[StrEnum]) -> Iterator[tuple[str, str]]:
+    """Values of an enumeration with the text below each. Raises: KeyError when one has none."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    texts = {
+        member.targets[0].id: inspect.cleandoc(text.value.value)
+        for member, text in itertools.pairwise(body.body)
+        if isinstance(member, ast.Assign) and isinstance(member.targets[0], ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
+    for each in kind:
+        yield each.value, texts[each.name]
+
+
 PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/configuration.md": {"settings": settings_part, "project keys": project_keys_part},
     "docs/cli.md": {"commands": commands_part},
+    "docs/notifications.md": {"events": notice_events_part, "incidents": incidents_part},
     "docs/doctor.md": {"checks": checks_part, "bundle": bundle_part},
     "docs/monitoring.md": {"log fields": log_fields_part, "metrics": metrics_part, "alerts": alerts_part},
 }

@@ -1,11 +1,8 @@
 """Messages by the real Apprise to a real receiver."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
@@ -19,41 +16,13 @@ from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore
 from ccm_orchestrator.fakes.memory_notices import MemoryNoticeQueue
 from ccm_orchestrator.ports.notices import NoticeQuery
-
-
-class Receiver(ThreadingHTTPServer):
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Receiving)
-        self.got: list[dict[str, str]] = []
-        self.answer = 200
-
-    @property
-    def url(self) -> str:
-        return f"json://127.0.0.1:{self.server_port}"
-
-
-class Receiving(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.server.answer == 200:
-            self.server.got.append(told)
-        self.send_response(self.server.answer)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Silent."""
+from tests.receiver import Receiver, receiving
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
+    with receiving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 class Scene:

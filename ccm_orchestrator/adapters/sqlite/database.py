@@ -57,6 +57,12 @@ class Database:
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._report: OpenReport | None = None
         self._closed = False
+        self._refusal: str | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the last write was not taken; None: it was."""
+        return self._refusal
 
     async def open(self) -> OpenReport:
         """Checks, restores and migrates as needed; a second call only returns the report.
@@ -83,7 +89,12 @@ class Database:
             outcome = self._commits.put(work, self._call_drain)
         except RuntimeError as error:
             raise self._is_closed() from error
-        result: T = await outcome
+        try:
+            result: T = await outcome
+        except (StoreUnavailable, StoreCorrupt) as error:
+            self._refusal = error.message
+            raise
+        self._refusal = None
         return result
 
     async def read(self, work: Work[T]) -> T:

@@ -37,9 +37,10 @@ class SqliteNoticeQueue:
     async def take_in(self, intake: Intake, window: timedelta) -> None:
         await self._database.write(lambda c: _take_in(c, intake, window))
 
-    async def due(self, now: datetime) -> Sequence[QueuedNotice]:
-        statement = "SELECT * FROM notices WHERE status = 'queued' AND due_at <= ? ORDER BY seq LIMIT 500"
-        rows = await self._database.read(lambda c: c.execute(statement, (time_text(now),)).fetchall())
+    async def due(self, target: str, now: datetime, limit: int = 500) -> Sequence[QueuedNotice]:
+        statement = "SELECT * FROM notices WHERE target = ? AND status = 'queued' AND due_at <= ? ORDER BY seq LIMIT ?"
+        values = (storable(target), time_text(now), limit)
+        rows = await self._database.read(lambda c: c.execute(statement, values).fetchall())
         return [_queued(row) for row in rows]
 
     async def settle(self, seqs: Sequence[int], status: NoticeStatus, at: datetime, error: str | None = None) -> None:
@@ -62,11 +63,16 @@ class SqliteNoticeQueue:
         status = None if query.status is None else query.status.value
         statement = (
             "SELECT * FROM notices WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR seq < ?2) "
-            "ORDER BY seq DESC LIMIT ?3"
+            "AND (?4 IS NULL OR target = ?4) ORDER BY seq DESC LIMIT ?3"
         )
-        values = (status, query.before, query.limit)
+        target = None if query.target is None else storable(query.target)
+        values = (status, query.before, query.limit, target)
         rows = await self._database.read(lambda c: c.execute(statement, values).fetchall())
         return [_queued(row) for row in rows]
+
+    async def prune(self, before: datetime) -> int:
+        statement = "DELETE FROM notices WHERE at < ?"
+        return await self._database.write(lambda c: c.execute(statement, (time_text(before),)).rowcount)
 
 
 def _take_in(connection: sqlite3.Connection, intake: Intake, window: timedelta) -> None:

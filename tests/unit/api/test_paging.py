@@ -13,7 +13,7 @@ import pytest
 from ccm_orchestrator.api.app import bare_app
 from ccm_orchestrator.api.guards import Guard, GuardedRoute
 from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
-from ccm_orchestrator.domain.incidents import IncidentKind, Trouble
+from ccm_orchestrator.domain.incidents import IncidentKind, Opening, Trouble
 from ccm_orchestrator.domain.session import SpawnWish, TurnWish
 from tests.api_house import RUN_A, RUN_B, House
 
@@ -65,7 +65,7 @@ async def filled(house: House, api: httpx.AsyncClient) -> None:
     runs = [await house.agent(RUN_A), await house.agent(RUN_B), await house.agent("c" * 32)]
     for n in range(5):
         trouble = Trouble(IncidentKind.AGENT_LOST, f"task {n}", "sweep", "Its process is gone.")
-        await house.incidents.open(trouble, house.clock.now())
+        await house.incidents.apply([Opening(trouble, house.clock.now())])
         await house.journal.add_message(RUN_A, f"message {n}")
         request = PermissionRequest(
             f"perm-{n}", RUN_A, runs[0].task_id, "permission", "Bash", {}, (), PermissionStatus.OPEN, house.clock.now()

@@ -133,7 +133,7 @@ class TestWatchdog:
             stacks_file=directory / "stacks.log",
             proof=lambda: proofs.append(True),
             incident=incidents.append,
-            give_up=lambda: gave_up.append(True),
+            give_up=lambda _sentence: gave_up.append(True),
         )
         return dog, proofs, incidents, gave_up
 
