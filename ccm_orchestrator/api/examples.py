@@ -22,6 +22,7 @@ EXAMPLES: Mapping[tuple[str, str], Mapping[str, Any]] = {
         "system_prompt": "You review changes. Be brief.",
         "idle_s": 600,
     },
+    ("PATCH", "/api/agents/{agent}"): {"model": "opus", "idle_s": 1800, "budget_usd": 5},
     ("POST", "/api/agents/{agent}/messages"): {"text": "Also update the changelog.", "wait_s": 0},
     ("POST", "/api/agents/{agent}/permissions"): ALLOW,
     ("POST", "/api/permissions/{request_id}"): {"decision": "deny", "reason": "Use the staging database."},

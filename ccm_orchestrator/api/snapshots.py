@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from ccm_orchestrator.api.services import ApiServices
+from ccm_orchestrator.domain.standing_agent import StandingAgent
 from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.errors import OrchestratorError
 
@@ -48,7 +50,19 @@ async def _task(services: ApiServices, ref: str) -> Snapshot:
     }
 
 
+def standing_snapshot(agent: StandingAgent) -> Snapshot:
+    told = ("agent_id", "name", "owner", "wanted", "profile", "model", "idle_s", "time_limit_s", "budget_usd")
+    return {
+        **{name: getattr(agent, name) for name in told},
+        "allowed_tools": None if agent.allowed_tools is None else list(agent.allowed_tools),
+        "system_prompt": hashlib.sha256(agent.system_prompt.encode()).hexdigest()[:12] if agent.system_prompt else None,
+    }
+
+
 async def _agent(services: ApiServices, ref: str) -> Snapshot:
+    standing = await services.standing.lookup(ref)
+    if standing is not None:
+        return standing_snapshot(standing)
     status = await services.control.agent(ref)
     return {
         "run_id": status.run.run_id,

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
 from ccm_orchestrator.api.messages import IdempotencyKey, chosen_id
 from ccm_orchestrator.api.services import ApiServices, Services
-from ccm_orchestrator.api.standing_schemas import ChatInput, ChatOutput, StandingAgentInput, StandingAgentOutput
+from ccm_orchestrator.api.snapshots import standing_snapshot
+from ccm_orchestrator.api.standing_schemas import (
+    ChatInput,
+    ChatOutput,
+    StandingAgentChange,
+    StandingAgentInput,
+    StandingAgentOutput,
+)
 from ccm_orchestrator.domain.caller import Caller, Scope
 from ccm_orchestrator.domain.dialogue import problem_with_message
 from ccm_orchestrator.domain.standing_agent import StandingAgent
@@ -34,6 +42,19 @@ async def create_agent(services: Services, caller: Asker, body: StandingAgentInp
 async def start_agent(services: Services, caller: Asker, agent: str) -> StandingAgentOutput:
     """It takes messages again; one that failed tries again."""
     return await shown(services, await services.standing.start(await services.standing.find(agent, caller.owner)))
+
+
+@router.patch("/agents/{agent}")
+@needs(Scope.CONTROL)
+async def change_agent(
+    services: Services, caller: Asker, agent: str, body: StandingAgentChange, note: Noted
+) -> StandingAgentOutput:
+    """Changes a standing agent, from its next process on; the next message begins that as soon as it rests."""
+    found = await services.standing.find(agent, caller.owner)
+    note.target, note.before = f"/api/agents/{found.agent_id}", standing_snapshot(found)
+    changed = await services.standing.change(found, body.changes())
+    note.after = dict(standing_snapshot(changed))
+    return await shown(services, changed)
 
 
 @router.delete("/agents/{agent}", status_code=202)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints
 
@@ -13,8 +13,9 @@ from ccm_orchestrator.api.schemas import Input, Output, Word
 from ccm_orchestrator.api.task_schemas import AgentOutput
 from ccm_orchestrator.domain.dialogue import MAX_MESSAGE_BYTES, MessageStatus
 from ccm_orchestrator.domain.standing_agent import DEFAULT_IDLE_S, StandingStatus, Wanted
-from ccm_orchestrator.engine.standing_agents import NewStandingAgent
+from ccm_orchestrator.engine.standing_agents import CHANGEABLE, NewStandingAgent
 from ccm_orchestrator.engine.tending import StandingState
+from ccm_orchestrator.errors import InputError
 
 DEFAULT_CHAT_AGENT = "brain"
 AgentName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -31,6 +32,8 @@ class StandingAgentInput(Input):
     idle_s: float = Field(
         default=DEFAULT_IDLE_S, description="Seconds without anything to do after which its process ends."
     )
+    time_limit_s: float | None = Field(default=None, description="Of each turn; None: the profile's.")
+    budget_usd: float | None = Field(default=None, description="Of each process; None: the profile's.")
     isolated: bool = Field(
         default=True,
         description="In a work tree of the project on a branch of its own (an empty directory where the project is "
@@ -45,6 +48,26 @@ class StandingAgentInput(Input):
         return NewStandingAgent(**values, owner=owner, allowed_tools=tools)
 
 
+class StandingAgentChange(Input):
+    """What is left out stays as it is; `null` means the profile's."""
+
+    profile: Word = Field(default="", description="Cannot be null.")
+    model: Word | None = None
+    system_prompt: Text = Field(default="", description="Appended after the profile's; cannot be null.")
+    allowed_tools: list[Word] | None = Field(default=None, max_length=200)
+    idle_s: float = Field(default=DEFAULT_IDLE_S, description="Cannot be null.")
+    time_limit_s: float | None = Field(default=None, description="Of each turn.")
+    budget_usd: float | None = Field(default=None, description="Of each process.")
+
+    def changes(self) -> dict[str, Any]:
+        """Raises: InputError, when there are none."""
+        given = self.model_dump(exclude_unset=True)
+        if not given:
+            raise InputError(f"Expected something to change, one or more of: {', '.join(CHANGEABLE)}.")
+        tools = given.get("allowed_tools")
+        return given if tools is None else {**given, "allowed_tools": tuple(tools)}
+
+
 class StandingAgentOutput(Output):
     kind: Literal["standing"] = "standing"
     agent: str = Field(description="Its name.")
@@ -57,6 +80,9 @@ class StandingAgentOutput(Output):
     model: str | None
     session_id: str = Field(description="The conversation that its next process goes on with.")
     idle_s: float
+    time_limit_s: float | None = Field(description="Of each turn; None: the profile's.")
+    budget_usd: float | None = Field(description="Of each process; None: the profile's.")
+    allowed_tools: list[str] | None = Field(description="None: the profile's.")
     directory: Path | None = Field(description="Its own; None: it works in its project's.")
     created_at: datetime
     terminated_at: datetime | None

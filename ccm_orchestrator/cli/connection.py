@@ -46,6 +46,9 @@ class Connection:
     async def post(self, path: str, body: Mapping[str, Any] | None = None, **headers: str) -> Any:
         return await self.client.ask(Call("POST", path, as_it_came, body=body, headers=headers))
 
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        return await self.client.ask(Call("PATCH", path, as_it_came, body=body))
+
     async def delete(self, path: str) -> None:
         await self.client.ask(Call("DELETE", path, as_it_came))
 

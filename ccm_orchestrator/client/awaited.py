@@ -90,6 +90,7 @@ class StandingAgents(AwaitedGroup):
     list = AwaitedPages(standing.find)
     page = Awaited(standing.find)
     show = Awaited(standing.show)
+    change = Awaited(standing.change)
     start = Awaited(standing.start)
     stop = Awaited(standing.stop)
     delete = Awaited(standing.delete)

@@ -89,6 +89,7 @@ class StandingAgents(BlockingGroup):
     list = BlockingPages(standing.find)
     page = Blocking(standing.find)
     show = Blocking(standing.show)
+    change = Blocking(standing.change)
     start = Blocking(standing.start)
     stop = Blocking(standing.stop)
     delete = Blocking(standing.delete)

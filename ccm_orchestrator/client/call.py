@@ -70,6 +70,11 @@ def post(path: str, read: Callable[[Reply], Answer], body: object = None) -> Cal
     return Call("POST", path, read, body=body)
 
 
+def patch(path: str, read: Callable[[Reply], Answer], body: object) -> Call[Answer]:
+    """Saying twice how a thing is to be changes nothing more."""
+    return Call("PATCH", path, read, body=body, repeatable=True)
+
+
 def once(call: Call[Answer], idempotency_key: str | None) -> Call[Answer]:
     """Repeatable by its Idempotency-Key: that of the caller, or one of its own."""
     headers = {**call.headers, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}

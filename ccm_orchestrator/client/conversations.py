@@ -86,6 +86,10 @@ class StandingAgent:
     model: str | None
     session_id: str
     idle_s: float
+    time_limit_s: float | None
+    budget_usd: float | None
+    allowed_tools: list[str] | None
+    """None: its profile's."""
     directory: Path | None
     """Its own; None: it works in its project's."""
     created_at: datetime

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from ccm_orchestrator.domain.dialogue import RUN_ENDED, Message, MessageStatus
+from ccm_orchestrator.domain.dialogue import NEVER_TAKEN, Message, MessageStatus
 from ccm_orchestrator.domain.standing_agent import StandingMessage
 from ccm_orchestrator.domain.task import Task, TaskStatus
 
+EARLIER_RUNS = 20
+"""Of a task, so many are looked at."""
 _UNANSWERED = "The agent's process ended before it had answered."
 
 
@@ -28,11 +30,23 @@ def receipt_of(message: StandingMessage, task: Task | None, found: Message | Non
     """`found`: the run's receipt; None: it has none yet. Returns None when nobody carries the message any more."""
     if found is not None and found.status is MessageStatus.ANSWERED:
         return Receipt(found.status, answer=found.answer)
-    if message.run_id is None:
+    if message.run_id is None or (found is not None and is_prompt(found)):
         return _of_prompt(task, found)
-    if found is not None and (found.status, found.detail) == (MessageStatus.UNDELIVERED, RUN_ENDED):
+    if found is not None and found.status is MessageStatus.UNDELIVERED and found.detail in NEVER_TAKEN:
         return None
     return _of_message(task, found)
+
+
+def left(found: Message) -> bool:
+    """Taken in and not answered, so that the next process goes on with it. A prompt is nobody else's to send again."""
+    if is_prompt(found):
+        return found.status is not MessageStatus.ANSWERED
+    return found.status is MessageStatus.ACCEPTED
+
+
+def is_prompt(found: Message) -> bool:
+    """A run's receipt for what it was started with bears the run's own id."""
+    return found.message_id == found.run_id
 
 
 def _of_prompt(task: Task | None, found: Message | None) -> Receipt:
@@ -51,10 +65,10 @@ def _of_prompt(task: Task | None, found: Message | None) -> Receipt:
 def _of_message(task: Task | None, found: Message | None) -> Receipt:
     if found is None:
         return Receipt(MessageStatus.UNDELIVERED, "Its run was forgotten.")
-    lost = task is None or task.status.terminal or task.status is TaskStatus.QUEUED
-    if found.status is MessageStatus.ACCEPTED and lost:
+    if found.status is MessageStatus.ACCEPTED and (task is None or task.status.terminal):
         return Receipt(MessageStatus.FAILED, _why(task) if task else _UNANSWERED)
-    return Receipt(found.status, found.detail)
+    held = task.hold.detail if task is not None and task.hold is not None else ""
+    return Receipt(found.status, found.detail or held)
 
 
 def _why(task: Task) -> str:

@@ -13,6 +13,10 @@ MAX_MESSAGE_BYTES = 100_000
 
 RUN_ENDED = "The run ended first."
 """Why a message that was never typed is undelivered."""
+NOT_TAKEN = "It was typed, and the run ended before the agent took it in."
+"""The agent's own record of its conversation does not hold it."""
+NEVER_TAKEN = frozenset({RUN_ENDED, NOT_TAKEN})
+"""Whoever sends such a message again says nothing twice."""
 
 
 class MessageStatus(StrEnum):

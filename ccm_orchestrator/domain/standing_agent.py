@@ -61,6 +61,10 @@ class StandingAgent:
     """None: the profile's."""
     idle_s: float = DEFAULT_IDLE_S
     """It hibernates when it had nothing to do for so long."""
+    time_limit_s: float | None = None
+    """Of each turn; None: the profile's."""
+    budget_usd: float | None = None
+    """Of each process; None: the profile's."""
     directory: Path | None = None
     """Its own; None: it works in its project's."""
     wanted: Wanted = Wanted.RUNNING

@@ -259,13 +259,19 @@ def _problem_with_figures(new: NewTask) -> str | None:
         return f"Expected `max_attempts` to be from 1 to 20, got: {new.max_attempts}."
     if not -1000 <= new.priority <= 1000:
         return f"Expected `priority` to be from -1000 to 1000, got: {new.priority}."
-    if new.time_limit_s is not None and not new.time_limit_s > 0:
-        return f"Expected `time_limit_s` to be a positive number of seconds, got: {new.time_limit_s}."
-    if new.budget_usd is not None and not new.budget_usd > 0:
-        return f"Expected `budget_usd` to be a positive number, got: {new.budget_usd}."
+    if problem := problem_with_limits(new.time_limit_s, new.budget_usd):
+        return problem
     if new.run_after is not None and new.run_after.tzinfo is None:
         return f"Expected `run_after` to name its time zone, got: {new.run_after.isoformat()}."
     return problem_with_labels(new.labels)
+
+
+def problem_with_limits(time_limit_s: float | None, budget_usd: float | None) -> str | None:
+    if time_limit_s is not None and not time_limit_s > 0:
+        return f"Expected `time_limit_s` to be a positive number of seconds, got: {time_limit_s}."
+    if budget_usd is not None and not budget_usd > 0:
+        return f"Expected `budget_usd` to be a positive number, got: {budget_usd}."
+    return None
 
 
 def _undecodable(new: NewTask) -> str:

@@ -16,6 +16,8 @@ from ccm_orchestrator.engine.capacity import Capacity
 from ccm_orchestrator.engine.failpoints import CLAIM_ANSWERED, CLAIM_REMEMBERED
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
+from ccm_orchestrator.engine.lingering import rests
+from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import pause_after
 from ccm_orchestrator.engine.roster import Roster
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 RETRY_S = 2.0
 REMOTE_WAIT_S = 60.0
 DRAINING = "The system was told to begin nothing more."
+NO_PLACE = "The agent whose place it was to have works again."
+PLACE_LOOK_S = 0.05
 
 
 class Dispatcher:
@@ -138,9 +142,36 @@ class Dispatcher:
         if any(run.fence == task.fence for run in runs):
             return
         if await self._draining():
-            await self._hand_back(task)
+            await self._hand_back(task, DRAINING)
             return
         await self._end_older_run(task)
+        async with self._capacity.entering:
+            if await self._has_place():
+                await self._enter(task)
+            else:
+                await self._hand_back(task, NO_PLACE)
+
+    async def _has_place(self) -> bool:
+        """One is free, or was given up by an agent that only rested."""
+        while self._capacity.full:
+            resting = self._roster.resting()
+            if not resting:
+                return False
+            await self._wait_for_place(resting[0])
+        return True
+
+    async def _wait_for_place(self, live: LiveRun) -> None:
+        """Until it has hibernated, or a message came first."""
+        log.info("agent %s hibernates: another task needs its place", live.run.name)
+        live.want_place()
+        while rests(live) and not live.over.is_set():
+            self._check_term()
+            self.ticks += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(live.over.wait(), PLACE_LOOK_S)
+        live.want_place(False)
+
+    async def _enter(self, task: Task) -> None:
         try:
             live = await intend(self._parts, self._term, task, self._queue)
         except CannotSpawn as refusal:
@@ -153,11 +184,12 @@ class Dispatcher:
         )
         await live.publish(EventKind.TASK_CLAIMED, agent=live.run.name, attempt=task.attempt)
 
-    async def _hand_back(self, task: Task) -> None:
-        """The claim was answered after this machine was told to take nothing more."""
+    async def _hand_back(self, task: Task, why: str) -> None:
+        """The claim was answered too late."""
         with contextlib.suppress(Fenced):
-            await self._queue.store.release(task.key, Release(ReleaseKind.VOLUNTARY, DRAINING))
-        log.info("task %s is handed back: %s", task.task_id, DRAINING)
+            await self._queue.store.release(task.key, Release(ReleaseKind.VOLUNTARY, why))
+        self._leases.forget(task.key)
+        log.info("task %s is handed back: %s", task.task_id, why)
 
     async def _end_older_run(self, task: Task) -> None:
         """A claim that we lost and won again: the agent of the lost one ends before the new one starts."""

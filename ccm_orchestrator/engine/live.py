@@ -55,6 +55,8 @@ class LiveRun:
         self.permissions_seen: set[str] = set()
         self.poked = True
         self.cancel_requested = False
+        self.place_wanted = False
+        """Another agent is to have its place: it hibernates as soon as it has nothing to do."""
         self.fenced = False
         self.retired = False
         self.agent_gone = False
@@ -87,6 +89,10 @@ class LiveRun:
 
     def cancel(self) -> None:
         self.cancel_requested = True
+        self.news.set()
+
+    def want_place(self, wanted: bool = True) -> None:
+        self.place_wanted = wanted
         self.news.set()
 
     async def condemned(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ccm_orchestrator.domain.agent import AgentState, Evidence, Signal
-from ccm_orchestrator.domain.dialogue import RUN_ENDED, Message, MessageStatus
+from ccm_orchestrator.domain.dialogue import NOT_TAKEN, RUN_ENDED, Message, MessageStatus
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.run import Mode, WindowRef
 from ccm_orchestrator.engine.live import LiveRun
@@ -81,13 +81,24 @@ class Messenger:
 
     async def close(self) -> None:
         """The run is over: what was not accepted never will be."""
+        await self.close_typed()
         for message in await self._live.parts.journal.messages(self._live.run.run_id):
-            if message.status is MessageStatus.DELIVERED and await self._taken(message):
-                await self._set(message, MessageStatus.ACCEPTED)
-            elif message.status is MessageStatus.QUEUED:
+            if message.status is MessageStatus.QUEUED:
                 await self._set(message, MessageStatus.UNDELIVERED, RUN_ENDED)
+
+    async def close_typed(self) -> None:
+        """The agent has ended: what it took in is part of its conversation, the rest went with it."""
+        for message in await self._live.parts.journal.messages(self._live.run.run_id):
+            if message.status not in (MessageStatus.DELIVERED, MessageStatus.ACCEPTED):
+                continue
+            taken = await self._taken(message)
+            if taken and all(item.data.get("queued") for item in taken):  # it waited in the agent's own queue
+                await self._set(message, MessageStatus.UNDELIVERED, NOT_TAKEN)
+            elif message.status is MessageStatus.DELIVERED and taken:
+                await self._set(message, MessageStatus.ACCEPTED)
             elif message.status is MessageStatus.DELIVERED:
-                await self._set(message, MessageStatus.UNDELIVERED, UNCONFIRMED)
+                known = self._live.transcript_path is not None
+                await self._set(message, MessageStatus.UNDELIVERED, NOT_TAKEN if known else UNCONFIRMED)
 
     async def submit(self, text: str) -> bool:
         """Types and submits text at the agent's prompt; False when it may not be typed to right now."""

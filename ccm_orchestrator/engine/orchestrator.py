@@ -46,7 +46,9 @@ class Orchestrator:
             queue.name: Leases(parts, queue, partial(self._roster.keys, queue.name)) for queue in parts.queues
         }
         limits = parts.limits
-        self._capacity = Capacity(limits.max_agents, self._roster.__len__, len(parts.queues), self._freed)
+        self._capacity = Capacity(
+            limits.max_agents, self._roster.__len__, len(parts.queues), self._freed, self._yielding
+        )
         self._dispatchers: list[Dispatcher] = []
         self._renew_now = asyncio.Event()
         self._stop = asyncio.Event()
@@ -158,6 +160,9 @@ class Orchestrator:
         if not live.queue.remote:  # of the others the courier still needs it
             self._leases[live.queue.name].forget(live.run.key)
         self._freed()
+
+    def _yielding(self) -> int:
+        return len(self._roster.resting())
 
     def _freed(self) -> None:
         for dispatcher in self._dispatchers:

@@ -10,6 +10,11 @@ from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.permission_news import close_request
 
 
+async def close_typed(live: LiveRun) -> None:
+    """Once its agent has ended."""
+    await Messenger(live).close_typed()
+
+
 async def close_dialogue(live: LiveRun) -> None:
     await Messenger(live).close()
     await _expire_permissions(live.parts, live.run)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ccm_orchestrator.domain.carrying import Receipt, made_of, receipt_of
-from ccm_orchestrator.domain.dialogue import MessageStatus
+from ccm_orchestrator.domain.carrying import EARLIER_RUNS, Receipt, is_prompt, left, made_of, receipt_of
+from ccm_orchestrator.domain.dialogue import Message, MessageStatus
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.standing_agent import StandingAgent, StandingMessage
 from ccm_orchestrator.domain.task import Task
@@ -29,11 +29,10 @@ class Receipts:
         """As it stands now; one that was never typed and whose run has ended is carried by nobody again."""
         if message.task_id is None:
             return message
-        run_id = message.run_id or await self._newest_run(message.task_id)
-        receipt_id = made_of(message.message_id, run_id) if message.run_id else run_id
-        known = await self._journal.messages(run_id) if run_id else []
-        found = next((one for one in known if one.message_id == receipt_id), None)
-        receipt = receipt_of(message, await self._task(message.task_id), found)
+        found = await self._found(message)
+        if found is not None and is_prompt(found) and message.run_id not in (None, found.run_id):
+            message = await self._store.save_message(replace(message, run_id=found.run_id))
+        receipt = receipt_of(message, await self._task(message.task_id or ""), found)
         if receipt is None:
             return await self._store.save_message(
                 replace(message, task_id=None, run_id=None, status=MessageStatus.QUEUED)
@@ -56,9 +55,22 @@ class Receipts:
         await self._bus.publish(BusEvent(EventKind.MESSAGE, self._clock.now(), message.task_id, message.run_id, data))
         return saved
 
-    async def _newest_run(self, task_id: str) -> str:
-        runs = await self._journal.runs(RunQuery(task_id=task_id, limit=1))
-        return runs[0].run_id if runs else ""
+    async def _found(self, message: StandingMessage) -> Message | None:
+        """Its receipt; of a run that went on with it when its own was lost, where there is one."""
+        prompts = await self._prompts(message.task_id or "")
+        if message.run_id is None:
+            answered = [one for one in prompts if one.status is MessageStatus.ANSWERED]
+            return next(iter(answered or prompts[-1:]), None)
+        known = {one.message_id: one for one in await self._journal.messages(message.run_id)}
+        found = known.get(made_of(message.message_id, message.run_id)) or known.get(message.run_id)
+        newer = prompts and prompts[-1].run_id != message.run_id
+        return prompts[-1] if newer and (found is None or left(found)) else found
+
+    async def _prompts(self, task_id: str) -> list[Message]:
+        """What its runs were started with, oldest first."""
+        runs = reversed(await self._journal.runs(RunQuery(task_id=task_id, limit=EARLIER_RUNS)))
+        known = [one for run in runs for one in await self._journal.messages(run.run_id)]
+        return [one for one in known if is_prompt(one)]
 
     async def _task(self, task_id: str) -> Task | None:
         try:

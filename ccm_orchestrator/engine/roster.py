@@ -10,6 +10,7 @@ import structlog.contextvars
 
 from ccm_orchestrator.domain.task import LeaseKey
 from ccm_orchestrator.engine.cancelling import cancel_all
+from ccm_orchestrator.engine.lingering import yields
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.errors import StaleTerm
 from ccm_orchestrator.ports.agents import AgentDriver, Reading
@@ -71,6 +72,10 @@ class Roster:
 
     def runs(self) -> list[LiveRun]:
         return list(self._runs.values())
+
+    def resting(self) -> list[LiveRun]:
+        """Those that would give their places to others, the longest resting first."""
+        return sorted(filter(yields, self._runs.values()), key=lambda live: live.tracker.view.since)
 
     def ids(self) -> list[str]:
         return list(self._runs)

@@ -18,8 +18,9 @@ from ccm_orchestrator.engine.ending import ENDED, GIVEN_BACK, Ending, figures
 from ccm_orchestrator.engine.failpoints import FINISH_ENDED, FINISH_RECORDED, FINISH_STOPPED
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
+from ccm_orchestrator.engine.lingering import nothing_left
 from ccm_orchestrator.engine.live import LiveRun
-from ccm_orchestrator.engine.parting import close_dialogue
+from ccm_orchestrator.engine.parting import close_dialogue, close_typed
 from ccm_orchestrator.engine.stopping import stop_agent
 from ccm_orchestrator.errors import Fenced, StoreUnavailable, TerminalError
 from ccm_orchestrator.ports.agents import Report
@@ -49,6 +50,7 @@ async def settle(live: LiveRun, ending: Ending, intake: Intake, leases: Leases) 
     live.parts.reach(FINISH_STOPPED)
     await patiently(lambda: intake.drain(live.run.run_id))
     result = await patiently(lambda: collect(live, ending))
+    await patiently(lambda: close_typed(live))
     await live.standing.stop()
     if ending.outcome is not None and live.queue.remote:
         await _note_deed(live, ending, result, stopped)
@@ -127,7 +129,7 @@ async def events_of(live: LiveRun) -> list[BusEvent]:
 async def _note_deed(live: LiveRun, ending: Ending, result: TaskResult, stopped: bool) -> None:
     """For a store that is somewhere else: once this is committed, the run is over, and the courier tells it."""
     await patiently(live.save)
-    after = _after(live, ending, stopped)
+    after = await patiently(lambda: _after(live, ending, stopped))
     final = after is None or after.step is NextStep.FAIL
     release = None if after is None or final else _as_release(after, ending)
     run = live.run
@@ -141,7 +143,7 @@ async def _tell_store(live: LiveRun, ending: Ending, result: TaskResult, leases:
         await patiently(lambda: live.queue.store.finish(live.run.key, result))  # refused, and kept as evidence
         await patiently(lambda: live.publish(EventKind.TASK_FENCED, run_id=live.run.run_id))
         return
-    after = _after(live, ending, stopped)
+    after = await patiently(lambda: _after(live, ending, stopped))
     try:
         if after is None or after.step is NextStep.FAIL:
             await _finish(live, result)
@@ -151,7 +153,7 @@ async def _tell_store(live: LiveRun, ending: Ending, result: TaskResult, leases:
         await patiently(lambda: live.publish(EventKind.TASK_FENCED, run_id=live.run.run_id))
 
 
-def _after(live: LiveRun, ending: Ending, stopped: bool) -> AfterFailure | None:
+async def _after(live: LiveRun, ending: Ending, stopped: bool) -> AfterFailure | None:
     """What becomes of a failed attempt; None: the outcome is final as it is."""
     if not stopped:
         detail = "Some processes of the agent could not be ended; end them, then release the task."
@@ -161,6 +163,8 @@ def _after(live: LiveRun, ending: Ending, stopped: bool) -> AfterFailure | None:
         return AfterFailure(NextStep.HOLD, hold=Hold(HoldReason.POISON, detail))
     if ending.failure is None:
         return None
+    if await nothing_left(live):
+        return AfterFailure(NextStep.FAIL)
     parts = live.parts
     return after_failure(live.task, ending.failure, parts.retry, parts.clock.now(), parts.chance())
 

@@ -18,7 +18,7 @@ from ccm_orchestrator.domain.run import Mode, Run, RunState, WindowRef
 from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.failpoints import SPAWN_INTENDED, SPAWN_LAUNCHED, SPAWN_OPENED, SPAWN_PREPARED
-from ccm_orchestrator.engine.lingering import note_prompt
+from ccm_orchestrator.engine.lingering import note_prompt, work_of
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue
@@ -157,8 +157,9 @@ async def _prepare(live: LiveRun) -> Launch:
     if not health.ok:
         raise CannotSpawn(Ending.failed(FailureKind.SETUP, health.detail))
     directory = parts.launchpad.directory(run.run_id)
+    work = await work_of(live)
     lost = run.resumed and run.session_id == await _session_lost(parts, run)
-    prompt = CONTINUE_PROMPT.format(prompt=task.prompt) if lost else task.prompt
+    prompt = CONTINUE_PROMPT.format(prompt=work) if lost else work
     order = LaunchOrder(
         run=run,
         prompt=prompt,

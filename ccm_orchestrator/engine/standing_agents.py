@@ -7,6 +7,7 @@ import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.dialogue import problem_with_message
@@ -19,7 +20,7 @@ from ccm_orchestrator.domain.standing_agent import (
     problem_with_idle,
     problem_with_name,
 )
-from ccm_orchestrator.domain.task import DEFAULT_PROFILE
+from ccm_orchestrator.domain.task import DEFAULT_PROFILE, problem_with_limits
 from ccm_orchestrator.engine.awaiting import awaited
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.tending import StandingState, Tending
@@ -32,6 +33,9 @@ from ccm_orchestrator.errors import (
 )
 from ccm_orchestrator.ports.standing import StandingStore, Workshops
 from ccm_orchestrator.ports.tasks import Project
+
+CHANGEABLE = ("profile", "model", "system_prompt", "allowed_tools", "idle_s", "time_limit_s", "budget_usd")
+"""What `change` may change: all but its name, its project and where it works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class NewStandingAgent:
     system_prompt: str = field(default="", repr=False)
     allowed_tools: tuple[str, ...] | None = None
     idle_s: float = DEFAULT_IDLE_S
+    time_limit_s: float | None = None
+    budget_usd: float | None = None
     isolated: bool = True
     """In a directory of its own; False: in the project's."""
     started: bool = True
@@ -70,13 +76,12 @@ class StandingAgents:
 
     async def create(self, new: NewStandingAgent) -> StandingAgent:
         """Raises: InputError, UnknownProject, UnknownProfile, InvalidProject, WrongStatus (the name is taken)."""
-        if problem := problem_with_name(new.name) or problem_with_idle(new.idle_s):
+        limits = problem_with_limits(new.time_limit_s, new.budget_usd)
+        if problem := problem_with_name(new.name) or problem_with_idle(new.idle_s) or limits:
             raise InputError(problem)
         project = await self._project(new.project)
         profile = new.profile or project.profile or DEFAULT_PROFILE
-        if profile not in self._profiles:
-            known = ", ".join(sorted(self._profiles))
-            raise UnknownProfile(f"The profile {profile!r} is not configured; there are: {known}.", profile=profile)
+        self._check_profile(profile)
         if any(other.owner == new.owner for other in await self._store.named(new.name)):
             raise refusals.standing_name_taken(new.name)
         agent = StandingAgent(
@@ -91,6 +96,8 @@ class StandingAgents:
             system_prompt=new.system_prompt,
             allowed_tools=new.allowed_tools,
             idle_s=new.idle_s,
+            time_limit_s=new.time_limit_s,
+            budget_usd=new.budget_usd,
             wanted=Wanted.RUNNING if new.started else Wanted.STOPPED,
         )
         if new.isolated:
@@ -130,6 +137,18 @@ class StandingAgents:
     async def state(self, agent: StandingAgent) -> StandingState:
         """As it stands now."""
         return await self._tending.state(await self._store.agent(agent.agent_id))
+
+    async def change(self, agent: StandingAgent, changes: Mapping[str, Any]) -> StandingAgent:
+        """Of its `CHANGEABLE` fields. They hold from its next process on, which its next message begins when the one
+        that lives is of another manner. Raises: InputError, UnknownProfile, WrongStatus (deleted)."""
+        self._require_alive(agent)
+        changed = replace(await self._store.agent(agent.agent_id), **changes)
+        limits = problem_with_limits(changed.time_limit_s, changed.budget_usd)
+        if problem := problem_with_idle(changed.idle_s) or limits:
+            raise InputError(problem)
+        self._check_profile(changed.profile)
+        await self._store.save(changed)
+        return changed
 
     async def start(self, agent: StandingAgent) -> StandingAgent:
         """Raises: WrongStatus."""
@@ -201,6 +220,11 @@ class StandingAgents:
         await self._store.save(changed)
         await self._tending.tell(changed)
         return changed
+
+    def _check_profile(self, profile: str) -> None:
+        if profile not in self._profiles:
+            known = ", ".join(sorted(self._profiles))
+            raise UnknownProfile(f"The profile {profile!r} is not configured; there are: {known}.", profile=profile)
 
     def _require_alive(self, agent: StandingAgent) -> None:
         if agent.wanted is Wanted.TERMINATED:

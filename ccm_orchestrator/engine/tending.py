@@ -152,22 +152,31 @@ class Tending:
                 return
             if run is None or run.run.state is RunState.ENDED or task.status not in _LIVE:
                 return
-            if message.model not in (None, agent.model):
+            if not _fits(task, self._carrier(agent, message)):
                 if index == 0 and run.view.state is AgentState.COMPLETE:
-                    await self._stop_task(task)  # its next process is of the other model
+                    await self._stop_task(task)  # its next process is of the other model, or has the other limits
                 return
             if not await self._pass_on(message, run):
                 return
 
     async def _begin(self, agent: StandingAgent, message: StandingMessage) -> None:
         """By a new task, whose prompt it is."""
-        model = message.model or agent.model
-        new = NewTask(
+        new = self._carrier(agent, message)
+        task = (await self._control.submit(new)).task
+        await self._store.save(replace(agent, model=new.model, task_id=task.task_id, detail=""))
+        if task.task_id == new.task_id:
+            await self._store.save_message(replace(message, task_id=task.task_id, tries=message.tries + 1))
+
+    def _carrier(self, agent: StandingAgent, message: StandingMessage) -> NewTask:
+        """The task that would begin a process with this message."""
+        return NewTask(
             project=agent.project,
             prompt=message.text,
             profile=agent.profile,
             max_attempts=1,
-            model=model,
+            time_limit_s=agent.time_limit_s,
+            budget_usd=agent.budget_usd,
+            model=message.model or agent.model,
             tags=(f"agent:{agent.name}",),
             source=SOURCE,
             dedup_key=f"standing:{agent.agent_id}",
@@ -182,10 +191,6 @@ class Tending:
                 linger_s=agent.idle_s,
             ),
         )
-        task = (await self._control.submit(new)).task
-        await self._store.save(replace(agent, model=model, task_id=task.task_id, detail=""))
-        if task.task_id == new.task_id:
-            await self._store.save_message(replace(message, task_id=task.task_id, tries=message.tries + 1))
 
     async def _pass_on(self, message: StandingMessage, run: AgentStatus) -> bool:
         """To the run that goes on; False when it has just ended."""
@@ -237,3 +242,13 @@ class Tending:
         if agent.project not in projects:
             return f"The directory {agent.directory} was kept: its project is not registered any more."
         return await self._workshops.remove(agent.agent_id, projects[agent.project])
+
+
+def _fits(task: Task, wanted: NewTask) -> bool:
+    """Its process is as the agent is to be from this message on. A person may have begun another conversation in it."""
+    return _manner(task) == _manner(wanted)
+
+
+def _manner(task: Task | NewTask) -> tuple[object, ...]:
+    options = replace(task.options, session_id=None) if task.options else None
+    return task.profile, task.model, task.time_limit_s, task.budget_usd, options

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,19 @@ parameters = { word = "nothing" }
 
 [[turn]]
 say = "I shall remember it."
+
+[[prompt]]
+match = "Count"
+[[prompt.turn]]
+say = "One."
+[[prompt.turn.tool]]
+name = "Bash"
+input = { command = "echo started; sleep 30", timeout = 600000, description = "Count" }
+
+[[prompt]]
+match = "machine lost"
+[[prompt.turn]]
+say = "Counted, after all."
 
 [[prompt]]
 match = "Which word"
@@ -114,3 +130,17 @@ def test_one_may_chat_with_an_agent_that_is_not_there_yet(daemon: Sandbox) -> No
     assert (told["agent"], told["reply"]) == ("brain", "I shall remember it.")
     asked = ask(daemon, "POST", "/api/chat", {"message": "Which word was it?"})
     assert (asked["reply"], asked["session_id"]) == ("It was umber.", told["session_id"])
+
+
+def test_a_message_over_which_the_agent_is_killed_is_answered_by_its_next_process(daemon: Sandbox) -> None:
+    ask(daemon, "POST", "/api/agents", {"name": "writer"})
+    first = say(daemon, "Remember the word. [scenario:memory word=sepia]")
+    sent = ask(daemon, "POST", "/api/agents/writer/messages", {"text": "Count slowly."})
+    wait_for("a tool", lambda: daemon.query("SELECT 1 FROM events WHERE kind = 'tool_use_start'"), daemon)
+    record = json.loads((daemon.state / "runs" / agent(daemon)["run_id"] / "run.json").read_text())
+    os.kill(record["agent"]["pid"], signal.SIGKILL)
+    settled = ask(daemon, "GET", f"/api/agents/writer/messages/{sent['message_id']}?wait_s={ANSWER_S}")
+    assert (settled["status"], settled["answer"]) == ("answered", "Counted, after all."), daemon.log_tail()
+    assert (settled["task_id"], settled["run_id"]) == (first["task_id"], agent(daemon)["run_id"])
+    assert launches(daemon, first["task_id"]) == 2
+    assert say(daemon, "Which word was it?")["answer"] == "It was sepia."

@@ -1,4 +1,4 @@
-"""`agent create|start|delete|messages`, and what an agent's name stands for."""
+"""`agent create|update|start|delete|messages`, and what an agent's name stands for."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ StandingRef = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of 
 
 def add_to(group: typer.Typer) -> None:
     command(group, "create")(create)
+    command(group, "update")(update)
     command(group, "start")(start)
     command(group, "messages")(messages)
     command(group, "delete")(delete)
@@ -49,6 +50,39 @@ async def create(
             "isolated": not shared,
         }
         _show(session, await connection.post("/api/agents", body))
+
+
+async def update(
+    session: Session,
+    agent: StandingRef,
+    profile: Annotated[str | None, typer.Option(help="Its profile.")] = None,
+    model: Annotated[str | None, typer.Option(help="Its model; empty: the profile's.")] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="Appended after the profile's.")] = None,
+    tools: Annotated[
+        list[str] | None,
+        typer.Option("--tool", metavar="TOOL", help="What it may use, again for more; empty: its profile's."),
+    ] = None,
+    idle_s: Annotated[
+        float | None, typer.Option("--idle", metavar="SECONDS", help="It hibernates after so long.")
+    ] = None,
+    time_limit_s: Annotated[
+        float | None, typer.Option("--time-limit", metavar="SECONDS", help="Of each turn; 0: the profile's.")
+    ] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option("--budget", metavar="USD", help="Of each process; 0: the profile's.")
+    ] = None,
+) -> None:
+    """Change a standing agent, from its next process on: its next message begins one as soon as it rests."""
+    said = {"profile": profile, "system_prompt": system_prompt, "idle_s": idle_s}
+    or_profile = {"model": model, "time_limit_s": time_limit_s, "budget_usd": budget_usd}
+    changes: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    changes |= {name: value or None for name, value in or_profile.items() if value is not None}
+    if tools:
+        changes["allowed_tools"] = [tool for tool in tools if tool] or None
+    if not changes:
+        raise InputError("Say what to change: see `ccm-orchestrator agent update --help`.")
+    async with connect(session.settings) as connection:
+        _show(session, await connection.patch(f"/api/agents/{segment(agent)}", changes))
 
 
 async def start(session: Session, agent: StandingRef) -> None:

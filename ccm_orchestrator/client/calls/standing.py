@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import Enum
 
-from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, once, one, paged, path, post
+from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, once, one, paged, patch, path, post
 from ccm_orchestrator.client.conversations import Chat, StandingAgent
+
+
+class Unchanged(Enum):
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = Unchanged.UNCHANGED
 
 
 def create(
@@ -18,6 +26,8 @@ def create(
     system_prompt: str = "",
     allowed_tools: Sequence[str] | None = None,
     idle_s: float | None = None,
+    time_limit_s: float | None = None,
+    budget_usd: float | None = None,
     isolated: bool = True,
     started: bool = True,
     message: str | None = None,
@@ -31,6 +41,8 @@ def create(
         "system_prompt": system_prompt,
         "allowed_tools": None if allowed_tools is None else list(allowed_tools),
         "idle_s": idle_s,
+        "time_limit_s": time_limit_s,
+        "budget_usd": budget_usd,
         "isolated": isolated,
         "started": started,
         "message": message,
@@ -62,6 +74,32 @@ def find(
 def show(agent: str) -> Call[StandingAgent]:
     """By name or id. Raises: RunNotFound."""
     return get(path("/api/agents/{}", agent), one(StandingAgent))
+
+
+def change(
+    agent: str,
+    *,
+    profile: str | Unchanged = UNCHANGED,
+    model: str | Unchanged | None = UNCHANGED,
+    system_prompt: str | Unchanged = UNCHANGED,
+    allowed_tools: Sequence[str] | Unchanged | None = UNCHANGED,
+    idle_s: float | Unchanged = UNCHANGED,
+    time_limit_s: float | Unchanged | None = UNCHANGED,
+    budget_usd: float | Unchanged | None = UNCHANGED,
+) -> Call[StandingAgent]:
+    """From its next process on; None: as its profile has it. Raises: NotFound, InvalidTask and its kin, WrongStatus."""
+    tools = allowed_tools if allowed_tools in (None, UNCHANGED) else list(allowed_tools)
+    body = {
+        "profile": profile,
+        "model": model,
+        "system_prompt": system_prompt,
+        "allowed_tools": tools,
+        "idle_s": idle_s,
+        "time_limit_s": time_limit_s,
+        "budget_usd": budget_usd,
+    }
+    given = {key: value for key, value in body.items() if value is not UNCHANGED}
+    return patch(path("/api/agents/{}", agent), one(StandingAgent), given)
 
 
 def start(agent: str) -> Call[StandingAgent]:

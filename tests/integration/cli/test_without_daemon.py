@@ -296,6 +296,11 @@ def test_a_standing_agent_is_made_written_to_stopped_and_deleted(ccm: CommandLin
     assert "writer" in ccm("agent", "list", "--standing").out
     assert ccm("agent", "create", "writer").code == Exit.BAD_INPUT
     assert "small letters" in ccm("agent", "create", "Writer").err
+    changed = ccm("agent", "update", "writer", "--model", "opus", "--tool", "Read", "--budget", "2", "--json").json
+    assert (changed["model"], changed["allowed_tools"], changed["budget_usd"]) == ("opus", ["Read"], 2)
+    changed = ccm("agent", "update", "writer", "--model", "", "--tool", "", "--budget", "0", "--json").json
+    assert (changed["model"], changed["allowed_tools"], changed["budget_usd"]) == (None, None, None)
+    assert "what to change" in ccm("agent", "update", "writer").err
     sent = ccm("agent", "send", "writer", "Good morning", "--json")
     assert sent.json["status"] == "queued" and "No daemon runs" in sent.err
     assert "Good morning" in ccm("agent", "messages", "writer").out

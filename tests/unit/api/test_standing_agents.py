@@ -87,6 +87,36 @@ async def test_stop_start_and_delete(house: House, api: httpx.AsyncClient) -> No
     assert len((await api.get("/api/agents", params={"kind": "standing", "ended": True})).json()) == 1
 
 
+async def test_an_agent_is_changed_and_the_audit_log_says_from_what_to_what(
+    house: House, api: httpx.AsyncClient
+) -> None:
+    made = (await api.post("/api/agents", json={**WRITER, "model": "opus", "allowed_tools": ["Read"]})).json()
+    body = {"model": None, "idle_s": 60, "time_limit_s": 900, "system_prompt": "Secret."}
+    changed = await api.patch("/api/agents/writer", json=body)
+    assert changed.status_code == 200
+    expected = {**made, "model": None, "idle_s": 60, "time_limit_s": 900}
+    assert changed.json() == (await api.get("/api/agents/writer")).json() == expected
+    (entry, *_) = (await api.get("/api/audit")).json()["items"]
+    assert (entry["action"], entry["target"]) == ("PATCH /api/agents/{agent}", f"/api/agents/{made['agent_id']}")
+    names = ("model", "idle_s", "time_limit_s", "allowed_tools")
+    assert [entry["before"][name] for name in names] == ["opus", 600, None, ["Read"]]
+    assert [entry["after"][name] for name in names] == [None, 60, 900, ["Read"]]
+    assert entry["before"]["system_prompt"] != entry["after"]["system_prompt"]
+    assert "Secret" not in str(entry)
+    await api.delete("/api/agents/writer")
+    assert (await api.patch(f"/api/agents/{made['agent_id']}", json=body)).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"idle_s": None}, {"name": "other"}, {"profile": "no-such"}, {"budget_usd": -1}, {"idle_s": 1e99}]
+)
+async def test_what_cannot_be_is_not_changed(api: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    made = (await api.post("/api/agents", json=WRITER)).json()
+    answer = await api.patch("/api/agents/writer", json=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert (await api.get("/api/agents/writer")).json() == made
+
+
 async def test_chat_makes_its_agent_and_tells_what_became_of_the_message(api: httpx.AsyncClient) -> None:
     body = {"message": "Hello", "project": "blog", "wait_s": 0}
     told = (await api.post("/api/chat", json=body)).json()

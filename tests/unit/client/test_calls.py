@@ -189,6 +189,9 @@ async def test_a_standing_agent_is_made_told_and_ended(house: House, ccm: AsyncC
     assert (await ccm.agents.send("helper", "Hello", idempotency_key="k")).message_id == sent.message_id
     chat = await ccm.standing.chat("And?", agent="helper", wait_s=0)
     assert chat.reply == "" and len((await ccm.agents.messages("helper")).items) == 2
+    changed = await ccm.standing.change("helper", model=None, allowed_tools=["Read"], idle_s=30)
+    assert (changed.model, changed.allowed_tools, changed.idle_s) == (None, ["Read"], 30)
+    assert (await ccm.standing.change("helper", allowed_tools=None)).allowed_tools is None
     assert (await ccm.standing.stop("helper")).wanted == "stopped"
     assert (await ccm.standing.start("helper")).wanted == "running"
     assert (await ccm.standing.delete("helper")).terminated_at is not None

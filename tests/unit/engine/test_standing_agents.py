@@ -151,6 +151,24 @@ async def test_another_model_begins_another_process_once_all_before_is_answered(
     assert office.home.typed(first) == ["Count."]
 
 
+async def test_a_change_holds_from_the_next_process_on_which_the_next_message_begins(office: Office) -> None:
+    agent, first = await awake(office)
+    await office.agents.change(agent, {"model": "opus", "system_prompt": "Be brief.", "budget_usd": 2.0})
+    await office.home.settled()
+    assert (await office.home.status(first.task_id)) is TaskStatus.RUNNING, "nothing was said yet"
+    sent = await office.agents.send(agent, "Greet again.")
+    await office.tended(agent, lambda: _moved(office, sent, first.task_id), "a new carrier")
+    second = await office.run_of(agent)
+    order = office.home.driver.orders[-1]
+    assert (order.model, order.profile.system_prompt, order.budget_usd) == ("opus", "Be brief.", 2.0)
+    assert (second.resumed, second.session_id, office.home.typed(first)) == (True, first.session_id, [])
+    await office.takes(second, "Greet again.")
+    await office.answers(second, "Hi.")
+    assert (await office.until_message(agent, sent, MessageStatus.ANSWERED)).tries == 1
+    await office.agents.send(agent, "And again.")
+    await office.home.until(lambda: office.home.typed(second), "a message to the same process")
+
+
 async def test_a_turn_that_fails_fails_its_message_and_the_next_one_tries_again(office: Office) -> None:
     agent, run = await awake(office)
     sent = await office.agents.send(agent, "Break.")
@@ -297,6 +315,17 @@ async def test_a_name_is_given_once(office: Office) -> None:
     await office.agents.create(NewStandingAgent("writer"))
     with pytest.raises(WrongStatus, match="already"):
         await office.agents.create(NewStandingAgent("writer"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [({"idle_s": 0.1}, InputError), ({"budget_usd": 0.0}, InputError), ({"profile": "no-such"}, UnknownProfile)],
+)
+async def test_what_cannot_be_is_not_changed(office: Office, changes: dict[str, Any], error: type[InputError]) -> None:
+    agent = await office.agents.create(NewStandingAgent("writer"))
+    with pytest.raises(error):
+        await office.agents.change(agent, changes)
+    assert await office.store.agent(agent.agent_id) == agent
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "x" * 100_001])
