@@ -20,7 +20,7 @@ test: ## everything: set up, check, test
 	@scripts/test
 
 test-services: ## boots a machine with the real systemd in a container (root; mmdebstrap, systemd-container)
-	@scripts/setup
+	@scripts/setup test-claudes services
 	@CCM_TEST_SERVICES=1 $(PYTHON) -m pytest -q -s tests/services
 
 check: ## formatting, lint, types, shell scripts

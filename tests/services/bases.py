@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
@@ -58,8 +59,14 @@ def bare_machine() -> Path:
 
 def wheelhouse() -> Path:
     """Everything that installing this package takes from an index, without the package."""
-    asked = hashlib.sha256((CHECKOUT / "pyproject.toml").read_bytes()).hexdigest()[:12]
-    house = CACHE / f"wheels-{asked}"
+    stated = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    asked = [
+        *stated["project"]["dependencies"],
+        *stated["build-system"]["requires"],
+        *BUILD_TOOLS,
+        *sys.version_info[:2],
+    ]
+    house = CACHE / f"wheels-{hashlib.sha256(repr(asked).encode()).hexdigest()[:12]}"
     if not house.exists():
         house.parent.mkdir(parents=True, exist_ok=True)
         unfinished = house.with_suffix(".new")

@@ -90,6 +90,18 @@ class Desk:
         )["task_id"]  # fmt: skip
         return task_id
 
+    def insert(self, name: str, number: int) -> list[str]:
+        """So many tasks for agents that wait, as rows."""
+        self.say(f"mkdir -p {HOME}/{name} && ccm-orchestrator project add {HOME}/{name}")
+        with (
+            closing(sqlite3.connect(f"file:{self.state / 'ccm.db'}?mode=rw", uri=True, timeout=10)) as database,
+            database,
+        ):
+            statement = (
+                "INSERT INTO tasks(project, profile, prompt) VALUES (?, 'waiter', 'Wait for go') RETURNING task_id"
+            )
+            return [str(database.execute(statement, (name,)).fetchone()[0]) for _ in range(number)]
+
     def begin(self, name: str) -> str:
         """The id of a task whose agent runs and waits for `go`."""
         task_id = self.add(name, "Wait for go")

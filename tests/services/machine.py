@@ -16,8 +16,8 @@ from pathlib import Path
 from tests.services.bases import CHECKOUT, bare_machine, ready_machine
 
 TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter")
-BOOT_S = 60.0
-COMMAND_S = 120.0
+BOOT_S = 120.0
+COMMAND_S = 300.0
 POLL_S = 0.1
 USER = "anna"
 _LAUNCHER = """#!/bin/sh
@@ -38,7 +38,7 @@ def missing() -> str | None:
     return None
 
 
-def wait_until(condition: Callable[[], object], what: str, limit_s: float = 60.0) -> float:
+def wait_until(condition: Callable[[], object], what: str, limit_s: float = 120.0) -> float:
     """Seconds that it took. Raises: AssertionError."""
     began_s = time.monotonic()
     while not condition():

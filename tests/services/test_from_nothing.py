@@ -13,7 +13,7 @@ from ccm_orchestrator import __version__
 from tests.services.conftest import SOURCE, WHEELS
 from tests.services.machine import USER, Machine, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 DONE = "Everything went as it should"
 """A task with a scripted model was done by the real Claude Code."""

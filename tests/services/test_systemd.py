@@ -13,7 +13,7 @@ from tests.services.bases import CHECKOUT
 from tests.services.desk import DAEMON, HOME, TMUX, Desk
 from tests.services.machine import USER, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 QUICK_WATCHDOG = "[Service]\nWatchdogSec=8\n"
 LISTENER = f"""
@@ -132,7 +132,7 @@ def test_a_secret_is_handed_over_by_systemd_and_stands_nowhere_else(desk: Desk) 
 
 
 def test_twenty_agents_outlive_a_daemon_that_is_told_to_stop_and_stops_within_seconds(desk: Desk) -> None:
-    tasks = [desk.add("twenty", f"Wait for go, {number}") for number in range(20)]
+    tasks = desk.insert("twenty", 20)
     wait_until(lambda: desk.agents() == 20, "twenty agents")
     began_s = time.monotonic()
     desk.say(f"systemctl --user stop {DAEMON}")

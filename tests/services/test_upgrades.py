@@ -16,7 +16,7 @@ from tests.services.conftest import WHEELS
 from tests.services.desk import CONFIG, DAEMON, HOME, Desk
 from tests.services.machine import Machine, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 VENV = f"{HOME}/.local/share/ccm-orchestrator/venv"
 NEXT, NEXT_SCHEMA = "900.1.0", "900.2.0"
@@ -97,3 +97,18 @@ def test_an_older_version_leaves_alone_what_a_newer_one_has_changed_and_says_so(
     assert install(desk.machine, NEXT_SCHEMA)[0] == 0
     assert version(desk) == NEXT_SCHEMA and desk.agents() == 1
     desk.ends_well("schema", waiting)
+
+
+def test_the_backup_that_an_older_version_names_takes_it_back(desk: Desk) -> None:
+    """As docs/operations.md says; the task of before ended since, and is as it was then: its agent has gone."""
+    code, told = install(desk.machine, __version__)
+    named = re.search(r"The newest that it can read is (\S+\.db)\.", told)
+    assert code == 1 and named, told
+    desk.say(
+        f"systemctl --user stop {DAEMON} && cd .local/state/ccm-orchestrator && mkdir aside && mv ccm.db* aside/"
+        f" && cp {named[1]} ccm.db && chmod 600 ccm.db && systemctl --user start {DAEMON}"
+    )
+    assert version(desk) == __version__
+    assert desk.query("SELECT 1 FROM schema_migrations WHERE name = ?", MIGRATION) == []
+    task_id = desk.begin("afterwards")
+    desk.ends_well("afterwards", task_id)

@@ -17,7 +17,7 @@ from ccm_orchestrator.adapters.sqlite import migrations, recovery
 from ccm_orchestrator.adapters.sqlite.commits import Commits
 from ccm_orchestrator.adapters.sqlite.connections import connect_reader, connect_writer, create_private
 from ccm_orchestrator.adapters.sqlite.translation import translated
-from ccm_orchestrator.errors import StoreCorrupt, StoreUnavailable
+from ccm_orchestrator.errors import SchemaTooNew, StoreCorrupt, StoreUnavailable
 
 READERS = 3
 KEEP_BACKUPS = 5
@@ -159,7 +159,13 @@ class Database:
         return OpenReport(self.path, backup is None, (), found or "the file was empty", aside, backup)
 
     def _migrate(self, writer: sqlite3.Connection, created: bool) -> tuple[str, ...]:
-        names = migrations.pending(writer, self.path, self._known)
+        try:
+            names = migrations.pending(writer, self.path, self._known)
+        except SchemaTooNew as error:
+            backup = recovery.newest_known(self._backup_directory, self._known)
+            if backup is None:
+                raise
+            raise SchemaTooNew(f"{error.message} The newest that it can read is {backup}.", **vars(error)) from error
         if names and not created:
             self._backup()
         for name in names:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Collection, Sequence
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -68,6 +68,15 @@ def set_aside(path: Path, now: datetime) -> Path:
 def backups(directory: Path) -> Sequence[Path]:
     """Newest first."""
     return sorted(directory.glob(BACKUP_PATTERN), reverse=True)
+
+
+def newest_known(directory: Path, known: Collection[str]) -> Path | None:
+    """The newest backup in which no migration is foreign, as it was made before the first that is."""
+    for backup in backups(directory):
+        with suppress(StoreError), translated(backup), closing(connect_reader(backup)) as connection:
+            if all(name in known for (name,) in connection.execute("SELECT name FROM schema_migrations")):
+                return backup
+    return None
 
 
 def sound(backup: Path) -> bool:

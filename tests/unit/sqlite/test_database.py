@@ -1,6 +1,7 @@
 """The file under the stores: opened, migrated, shared."""
 
 import asyncio
+import re
 import sqlite3
 import subprocess
 import sys
@@ -62,7 +63,20 @@ class TestOpening:
         await database.close()
         with pytest.raises(SchemaTooNew, match=r"0999_future.*upgrade") as refusal:
             await open_database()
-        assert refusal.value.__dict__["migration"] == "0999_future"
+        assert refusal.value.__dict__["migration"] == "0999_future" and "can read" not in refusal.value.message
+
+    async def test_the_newest_backup_of_before_is_named_to_whom_a_newer_schema_stops(
+        self, path: Path, open_database: Opener
+    ) -> None:
+        database = await open_database()
+        before = [await database.backup() for _ in range(2)]
+        await database.write(
+            lambda c: c.execute("INSERT INTO schema_migrations (name) VALUES ('0999_future')") and None
+        )
+        await database.backup()
+        await database.close()
+        with pytest.raises(SchemaTooNew, match=rf"{re.escape(str(before[-1]))}\."):
+            await open_database()
 
     async def test_a_migration_that_fails_leaves_nothing_behind(self, path: Path, open_database: Opener) -> None:
         path.parent.mkdir()
