@@ -42,6 +42,7 @@ from ccm_orchestrator.fakes.memory_audit import MemoryAuditLog
 from ccm_orchestrator.fakes.memory_incidents import MemoryIncidentStore
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_keys import MemoryKeyStore
+from ccm_orchestrator.fakes.memory_notices import MemoryNoticeQueue
 from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
 from ccm_orchestrator.fakes.memory_sessions import MemorySessionStore
 from ccm_orchestrator.fakes.memory_standing import FakeWorkshops, MemoryStandingStore
@@ -76,6 +77,7 @@ class House:
         self.events = MemoryEventStore()
         self.audit = MemoryAuditLog()
         self.incidents = MemoryIncidentStore()
+        self.notices = MemoryNoticeQueue()
         self.terminal = FakeTerminal()
         self.watch = FakeWatch()
         self.launchpad = FakeLaunchpad(self.clock, self.watch)
@@ -135,6 +137,7 @@ class House:
                 queues=Queues(self.store, self.remotes),
                 audit=self.audit,
                 incidents=self.incidents,
+                notices=self.notices,
                 sessions=Sessions(
                     self.sessions, self.store, self.control, self.bus, drivers, self.profiles, self.clock
                 ),

@@ -22,6 +22,7 @@ from ccm_orchestrator.engine.standing_agents import StandingAgents
 from ccm_orchestrator.ports.audit import AuditLog
 from ccm_orchestrator.ports.incidents import IncidentStore
 from ccm_orchestrator.ports.journal import EventStore
+from ccm_orchestrator.ports.notices import NoticeQueue
 from ccm_orchestrator.ports.tasks import TaskStore
 from ccm_orchestrator.ports.terminal import Terminal
 from ccm_orchestrator.security.identity import Identity
@@ -77,6 +78,7 @@ class ApiServices:
     queues: Queues
     audit: AuditLog
     incidents: IncidentStore
+    notices: NoticeQueue
     sessions: Sessions
     outputs: Outputs
     standing: StandingAgents

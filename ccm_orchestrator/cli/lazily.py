@@ -44,7 +44,8 @@ class Heavy(StrEnum):
     REQUIRE_NO_DAEMON = "ccm_orchestrator.setup.removal:require_no_daemon"
     OUTDATED = "ccm_orchestrator.setup.daemon_checks:outdated"
     PURGE = "ccm_orchestrator.setup.removal:purge"
-    NOTICE_TARGETS = "ccm_orchestrator.wiring.telling:build_targets"
+    NOTICE_TARGETS = "ccm_orchestrator.wiring.targets:read_targets"
+    TELL_OF_FAILED_START = "ccm_orchestrator.wiring.failed_start:tell_as_service"
     NOTICE_CARRIER = "ccm_orchestrator.adapters.apprise.carrier:AppriseCarrier"
     OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"
 

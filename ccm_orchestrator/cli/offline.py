@@ -129,6 +129,7 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         queues=queues,
         audit=stores.audit,
         incidents=stores.incidents,
+        notices=stores.notices,
         sessions=build_sessions(settings, stores, control, bus, drivers),
         outputs=build_outputs(settings, stores, bus),
         standing=build_standing(settings, dict(os.environ), stores, control, tending),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 
 from ccm_orchestrator.cli.lazily import Heavy, load
@@ -19,4 +20,6 @@ def serve_plainly() -> int:
         return int(load(Heavy.SERVE)(load(Heavy.LOAD_SETTINGS)()))
     except OrchestratorError as error:
         load(Heavy.REPORT)(error)
+        for sentence in load(Heavy.TELL_OF_FAILED_START)(error, None):
+            sys.stderr.write(f"{sentence}\n")
         return int(load(Heavy.EXIT_OF)(error))

@@ -7,7 +7,7 @@
 What the daemon refuses is raised as the error of `ccm_orchestrator.errors` that it is.
 """
 
-from ccm_orchestrator.client.administration import AuditRecord, Incident, Key, NewKey
+from ccm_orchestrator.client.administration import AuditRecord, Incident, Key, NewKey, Notification
 from ccm_orchestrator.client.answers import (
     Agent,
     Event,
@@ -44,6 +44,7 @@ __all__ = [
     "Key",
     "Message",
     "NewKey",
+    "Notification",
     "Page",
     "Patience",
     "PermissionRequest",

@@ -8,6 +8,7 @@ from typing import Any
 
 from ccm_orchestrator.domain.caller import CallerKind, Scope
 from ccm_orchestrator.domain.incidents import IncidentKind
+from ccm_orchestrator.domain.notices import Level, NoticeEvent, NoticeStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,27 @@ class Incident:
     recovered_at: datetime | None
     """None: it is open."""
     recovered_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    seq: int
+    target: str
+    event: NoticeEvent
+    level: Level
+    title: str
+    body: str
+    at: datetime
+    """When it happened first."""
+    due_at: datetime
+    """Not sent before."""
+    count: int
+    """How often it happened since."""
+    tries: int
+    status: NoticeStatus
+    sent_at: datetime | None
+    error: str | None
+    """Why the last try failed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,11 @@ class Incidents(AwaitedGroup):
     page = Awaited(administration.incidents)
 
 
+class Notifications(AwaitedGroup):
+    list = AwaitedPages(administration.notifications)
+    page = Awaited(administration.notifications)
+
+
 class Projects(AwaitedGroup):
     list = Awaited(machines.projects)
     add = Awaited(machines.add_project)
@@ -168,6 +173,7 @@ class AsyncClient:
         self.keys = Keys(self.carrier)
         self.audit = Audit(self.carrier)
         self.incidents = Incidents(self.carrier)
+        self.notifications = Notifications(self.carrier)
         self.projects = Projects(self.carrier)
         self.systems = Systems(self.carrier)
 

@@ -121,6 +121,11 @@ class Incidents(BlockingGroup):
     page = Blocking(administration.incidents)
 
 
+class Notifications(BlockingGroup):
+    list = BlockingPages(administration.notifications)
+    page = Blocking(administration.notifications)
+
+
 class Projects(BlockingGroup):
     list = Blocking(machines.projects)
     add = Blocking(machines.add_project)
@@ -167,6 +172,7 @@ class Client:
         self.keys = Keys(self.carrier)
         self.audit = Audit(self.carrier)
         self.incidents = Incidents(self.carrier)
+        self.notifications = Notifications(self.carrier)
         self.projects = Projects(self.carrier)
         self.systems = Systems(self.carrier)
 

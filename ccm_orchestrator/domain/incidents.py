@@ -36,6 +36,8 @@ class IncidentKind(StrEnum):
     """What agents report waits in the spool for half a minute or more."""
     CLOCK_JUMP = "clock_jump"
     """The machine's clock was set by half a minute or more."""
+    TARGET_UNUSABLE = "target_unusable"
+    """A target of notifications cannot be used as it is configured; the others work on."""
     RECOVERY_FAILED = "recovery_failed"
     """What should have mended something did not: a person is needed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -72,6 +73,26 @@ class Message:
     def to(self, target: NoticeTarget, at: datetime, delay: timedelta) -> Notice:
         due = target.due_at(self.level, at + delay)
         return Notice(target.name, self.topic, self.event, self.level, self.title, self.body, at, due, self.repeat)
+
+
+_PIECES = re.compile(r"[/:@?&=#,]+")
+LEAST_SECRET = 6
+
+
+def secrets_of(url: str) -> list[str]:
+    """A target's address, and whatever of it may be a token or a password: all but the scheme and names of hosts."""
+    _, _, rest = url.strip().partition("://")
+    pieces = [piece for part in (rest, _plain(rest)) for piece in _PIECES.split(part)]
+    return [url.strip(), rest, *(piece for piece in pieces if len(piece) >= LEAST_SECRET and not _is_host(piece))]
+
+
+def _plain(text: str) -> str:
+    """Without percent signs, as a library may say it."""
+    return re.sub(r"%([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), text)
+
+
+def _is_host(piece: str) -> bool:
+    return piece == "localhost" or re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", piece) is not None
 
 
 def message_of(event: BusEvent, project: str | None, public_url: str | None) -> Message | None:

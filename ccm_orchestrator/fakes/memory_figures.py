@@ -6,7 +6,9 @@ from collections import Counter
 
 from ccm_orchestrator.domain.agent import AgentState
 from ccm_orchestrator.domain.task import TaskStatus
+from ccm_orchestrator.fakes.memory_incidents import MemoryIncidentStore
 from ccm_orchestrator.ports.figures import Figures
+from ccm_orchestrator.ports.incidents import IncidentQuery, IncidentStore
 from ccm_orchestrator.ports.journal import Journal, RunQuery
 from ccm_orchestrator.ports.tasks import TaskQuery, TaskStore
 from ccm_orchestrator.ports.world import Clock
@@ -16,7 +18,10 @@ _UNFINISHED = frozenset(TaskStatus) - {TaskStatus.SUCCEEDED, TaskStatus.FAILED, 
 
 
 class MemoryFigures:
-    def __init__(self, tasks: TaskStore, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, tasks: TaskStore, journal: Journal, clock: Clock, incidents: IncidentStore | None = None
+    ) -> None:
+        self._incidents = incidents or MemoryIncidentStore()
         self._tasks = tasks
         self._journal = journal
         self._clock = clock
@@ -30,10 +35,12 @@ class MemoryFigures:
         views = await self._journal.views([run.run_id for run in runs])
         states = [views[run.run_id].state if run.run_id in views else AgentState.SPAWNING for run in runs]
         permissions = await self._journal.permissions()
+        incidents = await self._incidents.incidents(IncidentQuery(open_only=True, limit=_MOST))
         return Figures(
             tasks=Counter((task.project, task.status.value) for task in tasks),
             oldest_queued_s={task.project: (now - task.created_at).total_seconds() for task in due},  # the last wins
             agents=Counter(state.value for state in states),
+            incidents=Counter(incident.trouble.kind.value for incident in incidents),
             permissions=len(permissions),
             oldest_permission_s=(now - permissions[0].created_at).total_seconds() if permissions else 0.0,
         )

@@ -22,6 +22,8 @@ class Figures:
     oldest_permission_s: float = 0.0
     outbox: Mapping[str, int] = field(default_factory=dict)
     """Outcomes that a store elsewhere was not told yet, by store."""
+    incidents: Mapping[str, int] = field(default_factory=dict)
+    """Open ones, by kind."""
     term: int = 0
     """How often an orchestrator was started here, ever."""
 

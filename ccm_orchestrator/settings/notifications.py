@@ -6,7 +6,7 @@ from datetime import time
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from ccm_orchestrator.settings.types import (
     Count,
@@ -109,3 +109,9 @@ class NotificationsTable(Table):
         default=20.0, description="Seconds that one delivery may take."
     )
     targets: dict[Slug, TargetTable] = Field(default_factory=dict, description="Targets, by name.")
+    _left_out: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Targets that cannot be used as they are written, with what is wrong; they are not among `targets`."""
+        return self._left_out

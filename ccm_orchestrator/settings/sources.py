@@ -6,7 +6,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,33 @@ def config_path() -> Path:
 def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
     """Reads the user's file (`file` instead, which must exist then), the environment and the flags.
 
-    Keys of `flags` are nested as in the file. Raises: InvalidSettings, whose `problems` are the single sentences.
+    Keys of `flags` are nested as in the file. A target of notifications that cannot be used is left out, and named in
+    `settings.notifications.left_out`: whoever is to be told of trouble must not be the trouble.
+    Raises: InvalidSettings, whose `problems` are the single sentences.
     """
-    return validated(read_layers(file, flags))
+    path = file or config_path()
+    values, left_out = without_open_targets(path, read_toml(path, must_exist=file is not None))
+    layers = _layers(path, values, flags)
+    try:
+        settings = Settings(**_merged(layers))
+    except ValidationError as error:
+        bad = _bad_targets(error, layers)
+        if bad is None:
+            raise invalid(_problems(error, layers)) from error
+        left_out |= bad
+        layers = [replace(layer, values=_without(layer.values, bad)) for layer in layers]
+        settings = validated(layers)
+    settings.notifications.left_out.update(left_out)
+    return settings
 
 
 def read_layers(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> list[Layer]:
     """Weakest first. Raises: InvalidSettings."""
     path = file or config_path()
-    values = read_toml(path, must_exist=file is not None)
+    return _layers(path, read_toml(path, must_exist=file is not None), flags)
+
+
+def _layers(path: Path, values: Mapping[str, Any], flags: Mapping[str, Any] | None) -> list[Layer]:
     require_private(path, values)
     return [
         Layer(str(path), values),
@@ -59,13 +77,56 @@ def read_layers(file: Path | None = None, flags: Mapping[str, Any] | None = None
 
 def validated(layers: Sequence[Layer]) -> Settings:
     """Of several layers, the later one wins."""
+    try:
+        return Settings(**_merged(layers))
+    except ValidationError as error:
+        raise invalid(_problems(error, layers)) from error
+
+
+def _merged(layers: Sequence[Layer]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = _merge(merged, layer.values)
-    try:
-        return Settings(**merged)
-    except ValidationError as error:
-        raise invalid(_problems(error, layers)) from error
+    return merged
+
+
+def without_open_targets(path: Path, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """Without targets whose address stands in a file that others can read, and why."""
+    tables = targets_in(values)
+    held = [name for name, table in tables.items() if isinstance(table, Mapping) and "url" in table]
+    if not held or not stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return values, {}
+    left_out = {
+        name: f"the configuration file {path} holds the secret `notifications.targets.{name}.url` and is open to other "
+        f"users: `chmod 600 {path}`"
+        for name in held
+    }
+    return _without(values, left_out), left_out
+
+
+def targets_in(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    table = values.get("notifications")
+    targets = table.get("targets") if isinstance(table, Mapping) else None
+    return targets if isinstance(targets, Mapping) else {}
+
+
+def _without(values: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:
+    """Without these targets."""
+    if not targets_in(values):
+        return values
+    kept = {name: table for name, table in targets_in(values).items() if name not in set(names)}
+    return {**values, "notifications": {**values["notifications"], "targets": kept}}
+
+
+def _bad_targets(error: ValidationError, layers: Sequence[Layer]) -> dict[str, str] | None:
+    """By name, with what is wrong; None: something else is wrong, too."""
+    bad: dict[str, str] = {}
+    for each, problem in zip(error.errors(), _problems(error, layers), strict=True):
+        loc = each["loc"]
+        if loc[:2] != ("notifications", "targets") or len(loc) < 3:
+            return None
+        bad[str(loc[2])] = problem
+    return bad
 
 
 def invalid(problems: Iterable[str]) -> InvalidSettings:

@@ -17,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from ccm_orchestrator.domain.agent import AgentState
 from ccm_orchestrator.domain.events import HookRecord
+from ccm_orchestrator.domain.incidents import IncidentKind
 from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.ports.figures import Figures, FigureStore
 from ccm_orchestrator.ports.world import Clock
@@ -150,6 +151,7 @@ LABELS = {
     "ccm_tasks": ("project", "status"),
     "ccm_queue_oldest_seconds": ("project",),
     "ccm_agents": ("state",),
+    "ccm_incidents_open": ("kind",),
     "ccm_outbox_outcomes": ("store",),
     "ccm_supabase_state": ("state",),
 }
@@ -180,6 +182,8 @@ def _of_store(figures: Figures | None) -> Iterator[Metric]:
     yield _family("ccm_agents", "Agents, by state.", ["state"], states)
     yield _gauge("ccm_permissions_waiting", "Requests of agents that nobody answered yet.", figures.permissions)
     yield _gauge("ccm_permission_oldest_seconds", "Age of the oldest of them.", figures.oldest_permission_s)
+    open_now = [((kind.value,), figures.incidents.get(kind.value, 0)) for kind in IncidentKind]
+    yield _family("ccm_incidents_open", "Incidents that are not over, by kind.", ["kind"], open_now)
     owed = [((store,), count) for store, count in figures.outbox.items()]
     yield _family("ccm_outbox_outcomes", "Outcomes that a store elsewhere was not told yet.", ["store"], owed)
     yield _gauge("ccm_orchestrator_term", "How often an orchestrator was started here, ever.", figures.term)

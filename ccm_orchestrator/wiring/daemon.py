@@ -287,6 +287,7 @@ class Daemon:
             queues=self._queues,
             audit=self._stores.audit,
             incidents=self._stores.incidents,
+            notices=self._stores.notices,
             sessions=build_sessions(settings, self._stores, self._control, self._bus, self._drivers),
             outputs=build_outputs(settings, self._stores, self._bus),
             standing=build_standing(settings, self._environment, self._stores, self._control, self._tending),

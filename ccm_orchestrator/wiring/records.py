@@ -6,12 +6,14 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from ccm_orchestrator.domain.telling import secrets_of
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.security.secrets import read_secret
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.telemetry.log_file import DAY_S, LogFile, Rotation
 from ccm_orchestrator.telemetry.logs import LogOptions, configure_logs, is_journal, log_whatever_happens
 from ccm_orchestrator.telemetry.masking import Masker
+from ccm_orchestrator.wiring.targets import read_targets
 
 _SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth|jwt|dsn|cookie", re.IGNORECASE)
 _PLACE = re.compile(r"_(?:file|path|dir|directory|sock|socket|id)$", re.IGNORECASE)
@@ -47,6 +49,8 @@ def known_secrets(settings: Settings, environment: Mapping[str, str]) -> Iterato
         if file is not None:
             with contextlib.suppress(OSError, UnicodeDecodeError):  # whoever needs it says what is wrong with it
                 yield file.read_text(encoding="utf-8")
+    for target in read_targets(settings.notifications).usable:
+        yield from secrets_of(target.url)
     for name in ("api-token", "internal-secret"):
         with contextlib.suppress(InvalidSettings):  # of the first start, when there is none yet
             yield read_secret(settings.state_directory / name).reveal()

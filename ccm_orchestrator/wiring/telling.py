@@ -5,33 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import stat
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 from ccm_orchestrator.adapters.apprise.carrier import AppriseCarrier
 from ccm_orchestrator.adapters.clock import SystemClock
 from ccm_orchestrator.domain.incidents import IncidentKind, Trouble
-from ccm_orchestrator.domain.notices import Level, NoticeEvent, QuietHours
-from ccm_orchestrator.domain.telling import NoticeTarget
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.herald import Herald, HeraldRules, keep_telling
 from ccm_orchestrator.engine.incident_book import IncidentBook
 from ccm_orchestrator.engine.incident_watch import IncidentWatch, Probe
-from ccm_orchestrator.errors import InvalidSettings, OrchestratorError, StoreError
+from ccm_orchestrator.errors import OrchestratorError, StoreError
 from ccm_orchestrator.settings import Settings
-from ccm_orchestrator.settings.notifications import TargetTable
 from ccm_orchestrator.wiring.building import Stores
+from ccm_orchestrator.wiring.failed_start import LAST_TARGETS, keep_targets
 from ccm_orchestrator.wiring.starts import Starts, keep_starts, read_starts
+from ccm_orchestrator.wiring.targets import read_targets
 
 log = logging.getLogger(__name__)
 
 CRASH_LOOP_AFTER = 5
 STEADY_S = 600.0
 """A daemon that has been up for so long is out of its loop; a death after that is the first again."""
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class Telling:
@@ -50,12 +47,17 @@ class Telling:
             table.messages_per_hour,
         )
         carrier = AppriseCarrier(table.timeout_s)
-        targets = build_targets(settings)
-        self._herald = Herald(targets, stores.notices, carrier, bus, clock, self._project_of, rules)
+        self._targets = read_targets(table)
+        self._kept_targets = settings.state_directory / LAST_TARGETS
+        self._table = table
+        self._herald = Herald(self._targets.usable, stores.notices, carrier, bus, clock, self._project_of, rules)
         self._book = IncidentBook(stores.incidents, bus, clock, self._herald.tell_at_once)
 
     async def begin(self) -> None:
         """Counts this start, and opens what an earlier daemon's death means. A full disk is no reason not to start."""
+        for name, problem in self._targets.left_out.items():
+            log.error("notification target %s is left out: %s", name, problem)
+        keep_targets(self._kept_targets, self._table)
         before = read_starts(self._starts)
         deaths = before.deaths
         keep_starts(self._starts, Starts(deaths + 1))
@@ -92,11 +94,18 @@ class Telling:
 
     async def run(self, probes: Sequence[Probe]) -> None:
         """Cancel it to end it."""
-        watch = IncidentWatch(self._book, self._stores.incidents, self._bus, self._clock, probes)
+        own = Probe({IncidentKind.TARGET_UNUSABLE: "a target that can be used"}, self._bad_targets, math.inf)
+        watch = IncidentWatch(self._book, self._stores.incidents, self._bus, self._clock, [own, *probes])
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_telling(self._herald))
             group.create_task(watch.run())
             group.create_task(self._steady())
+
+    async def _bad_targets(self) -> Sequence[Trouble]:
+        return [
+            Trouble(IncidentKind.TARGET_UNUSABLE, f"target {name}", "start", problem)
+            for name, problem in self._targets.left_out.items()
+        ]
 
     async def prune(self, before: datetime) -> None:
         """Raises: StoreError."""
@@ -116,32 +125,3 @@ class Telling:
         with contextlib.suppress(OrchestratorError):
             return (await self._stores.tasks.get(task_id)).project
         return None
-
-
-def build_targets(settings: Settings) -> list[NoticeTarget]:
-    """Raises: InvalidSettings."""
-    return [_target(name, table) for name, table in settings.notifications.targets.items()]
-
-
-def _target(name: str, table: TargetTable) -> NoticeTarget:
-    quiet = None
-    if table.quiet_hours is not None:
-        start, end = (time.fromisoformat(part.strip()) for part in table.quiet_hours.split("-"))
-        days = frozenset(DAYS.index(day) for day in table.quiet_days or DAYS)
-        quiet = QuietHours(start, end, ZoneInfo(table.time_zone), days)
-    events = frozenset(NoticeEvent(event) for event in table.events)
-    level = Level(table.level)
-    return NoticeTarget(name, _url(name, table), events, frozenset(table.projects), level, quiet, table.urgent_passes)
-
-
-def _url(name: str, table: TargetTable) -> str:
-    if table.url is not None:
-        return table.url.get_secret_value()
-    if table.url_file is None:
-        raise InvalidSettings(f"`notifications.targets.{name}` needs `url` or `url_file`.")
-    try:
-        if stat.S_IMODE(table.url_file.stat().st_mode) & 0o077:
-            raise InvalidSettings(f"{table.url_file} is open to other users: `chmod 600 {table.url_file}`")
-        return table.url_file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSettings(f"`notifications.targets.{name}.url_file` cannot be read: {error}.") from error

@@ -25,6 +25,9 @@ url = "http://127.0.0.1:9"
 key = "supabase-key-canary"
 jwt_secret = "jwt-secret-canary-of-32-characters-or-more"
 
+[notifications.targets.phone]
+url = "json://127.0.0.1:9/notice-canary"
+
 [profiles.echo]
 driver = "generic"
 command = ["sh", "-c", "cat {prompt_file}; echo screen-canary; echo {marker_done}; exec sleep 600"]
@@ -32,6 +35,7 @@ env = { PROFILE_TOKEN = "profile-canary" }
 """
 CANARIES = (
     *("supabase-key-canary", "jwt-secret-canary", "profile-canary", "environment-canary"),
+    "notice-canary",
     *("task-canary", "screen-canary", "header-canary", "query-canary"),
 )
 

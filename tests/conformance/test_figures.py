@@ -14,17 +14,21 @@ import pytest
 from ccm_orchestrator.adapters.sqlite import figures as queries
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.figures import SqliteFigures
+from ccm_orchestrator.adapters.sqlite.incidents import SqliteIncidentStore
 from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
 from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
 from ccm_orchestrator.domain.agent import AgentState, AgentView
 from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
+from ccm_orchestrator.domain.incidents import Closing, IncidentKind, Opening, Trouble
 from ccm_orchestrator.domain.run import Mode, Run, RunState
 from ccm_orchestrator.domain.task import NewTask
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.memory_figures import MemoryFigures
+from ccm_orchestrator.fakes.memory_incidents import MemoryIncidentStore
 from ccm_orchestrator.fakes.memory_journal import MemoryJournal
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
 from ccm_orchestrator.ports.figures import Figures, FigureStore
+from ccm_orchestrator.ports.incidents import IncidentStore
 from ccm_orchestrator.ports.journal import Journal
 from ccm_orchestrator.ports.tasks import ClaimRequest, Project, TaskStore
 from tests.stores import opened
@@ -36,6 +40,7 @@ class Place:
     tasks: TaskStore
     journal: Journal
     store: FigureStore
+    incidents: IncidentStore
 
     async def run(self, run_id: str, state: RunState = RunState.RUNNING) -> None:
         run = Run(
@@ -63,11 +68,13 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     async with AsyncExitStack() as stack:
         if request.param == "memory":
             tasks, journal = MemoryTaskStore(clock), MemoryJournal(clock)
-            place = Place(clock, tasks, journal, MemoryFigures(tasks, journal, clock))
+            incidents: IncidentStore = MemoryIncidentStore()
+            place = Place(clock, tasks, journal, MemoryFigures(tasks, journal, clock, incidents), incidents)
         else:
             database = await opened(stack, tmp_path / "ccm.db")
             stored = SqliteTaskStore(database, clock, 100)
-            place = Place(clock, stored, SqliteJournal(database, clock), SqliteFigures(database, clock))
+            incidents = SqliteIncidentStore(database)
+            place = Place(clock, stored, SqliteJournal(database, clock), SqliteFigures(database, clock), incidents)
         await place.tasks.add_project(Project("demo", Path("/srv/demo")))
         await place.tasks.add_project(Project("shop", Path("/srv/shop")))
         yield place
@@ -75,6 +82,15 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def test_nothing_is_counted_where_nothing_is(place: Place) -> None:
     assert await place.store.figures() == Figures()
+
+
+async def test_open_incidents_are_counted_by_kind(place: Place) -> None:
+    now = place.clock.now()
+    found = [Trouble(IncidentKind.AGENT_LOST, f"task {n}", "engine", "It died.") for n in range(3)]
+    await place.incidents.apply(
+        [*(Opening(trouble, now) for trouble in found), Closing(*found[0].key, now, "a new try")]
+    )
+    assert (await place.store.figures()).incidents == {"agent_lost": 2}
 
 
 async def test_unfinished_tasks_are_counted_by_project_and_status(place: Place) -> None:
@@ -137,7 +153,14 @@ async def test_ten_thousand_tasks_cost_no_more_than_fifty_milliseconds(tmp_path:
         plans = await database.read(
             lambda c: [
                 row["detail"]
-                for query in (queries.QUEUED, queries.LEASED, queries.HELD, queries.AGENTS, queries.PERMISSIONS)
+                for query in (
+                    queries.QUEUED,
+                    queries.LEASED,
+                    queries.HELD,
+                    queries.AGENTS,
+                    queries.PERMISSIONS,
+                    queries.INCIDENTS,
+                )
                 for row in c.execute(f"EXPLAIN QUERY PLAN {query}", {"now": ""})
             ]
         )

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 
+from ccm_orchestrator.domain.telling import secrets_of
 from ccm_orchestrator.programs import Program, argv_of
 
 WITHHELD = ("CCM_", "SUPABASE_", "ANTHROPIC_", "CLAUDE")
@@ -39,7 +40,14 @@ class AppriseCarrier:
             error_text = json.loads(answer)["error"]
         except (ValueError, KeyError, TypeError):
             return f"the sending process ended with {process.returncode}"
-        return None if error_text is None else str(error_text).replace(url, "(the URL)")
+        return None if error_text is None else _covered(str(error_text), url)
+
+
+def _covered(text: str, url: str) -> str:
+    """Without the address and its parts: what is said here is kept, logged and shown."""
+    for secret in sorted(secrets_of(url), key=len, reverse=True):
+        text = text.replace(secret, "(hidden)") if secret else text
+    return text
 
 
 def _environment() -> dict[str, str]:

@@ -29,6 +29,9 @@ PERMISSIONS = """
 SELECT count(*) AS n, (SELECT request FROM permissions WHERE status = 'open' ORDER BY seq LIMIT 1) AS oldest
 FROM permissions WHERE status = 'open'
 """
+INCIDENTS = (
+    "SELECT kind, count(*) AS n FROM incidents INDEXED BY incidents_open WHERE recovered_at IS NULL GROUP BY kind"
+)
 OUTBOX = "SELECT store, count(*) AS n FROM outbox GROUP BY store"
 
 
@@ -55,6 +58,7 @@ def _figures(connection: sqlite3.Connection, now: datetime) -> Figures:
         permissions=permissions["n"],
         oldest_permission_s=_since(json.loads(permissions["oldest"])["created_at"], now) if permissions["n"] else 0.0,
         outbox={row["store"]: row["n"] for row in connection.execute(OUTBOX)},
+        incidents={row["kind"]: row["n"] for row in connection.execute(INCIDENTS)},
         term=term["term"] if term else 0,
     )
 

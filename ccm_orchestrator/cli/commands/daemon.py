@@ -42,6 +42,8 @@ def serve(
         raise typer.Exit(load(Heavy.SERVE)(settings))
     except OrchestratorError as error:
         report(error)
+        for sentence in load(Heavy.TELL_OF_FAILED_START)(error, ctx.obj):
+            typer.echo(sentence, err=True)
         raise typer.Exit(exit_of(error)) from error
 
 

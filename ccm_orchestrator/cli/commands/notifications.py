@@ -1,4 +1,4 @@
-"""`notify test`"""
+"""`notify test|list`"""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
+from ccm_orchestrator.cli.connection import connect
 from ccm_orchestrator.cli.lazily import Heavy, load
 from ccm_orchestrator.cli.session import Session, command
+from ccm_orchestrator.cli.views.notifications import notification_table
 from ccm_orchestrator.cli.views.plain import text
+from ccm_orchestrator.domain.notices import NoticeStatus
 from ccm_orchestrator.errors import InputError, OrchestratorError
 
 
 def add_to(group: typer.Typer) -> None:
     command(group, "test")(send_test)
+    command(group, "list")(list_notifications)
 
 
 async def send_test(
@@ -21,18 +25,36 @@ async def send_test(
     target: Annotated[str | None, typer.Argument(help="Only this target of the configuration.")] = None,
 ) -> None:
     """Send a test message to each target, and say of each that fails why."""
-    settings = session.settings
-    targets: list[Any] = [each for each in load(Heavy.NOTICE_TARGETS)(settings) if target in (None, each.name)]
-    if not targets:
+    table = session.settings.notifications
+    found: Any = load(Heavy.NOTICE_TARGETS)(table)
+    usable = [each for each in found.usable if target in (None, each.name)]
+    left_out = {name: problem for name, problem in found.left_out.items() if target in (None, name)}
+    if not usable and not left_out:
         raise InputError(
             "There is no such target: write one to `[notifications.targets.NAME]` of the configuration file."
         )
-    carrier: Any = load(Heavy.NOTICE_CARRIER)(settings.notifications.timeout_s)
-    errors = {
+    carrier: Any = load(Heavy.NOTICE_CARRIER)(table.timeout_s)
+    errors = left_out | {
         each.name: await carrier.send(each.url, "ccm-orchestrator: a test", "Messages arrive here.", "info")
-        for each in targets
+        for each in usable
     }
     lines = [f"{name}: {'delivered' if error is None else f'failed: {error}'}" for name, error in errors.items()]
     session.show(errors, lambda: text("\n".join(lines)))
     if any(errors.values()):
         raise OrchestratorError("Not every target could be told.")
+
+
+async def list_notifications(
+    session: Session,
+    status: Annotated[NoticeStatus | None, typer.Option(help="Only of this status.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="Only those to this target.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="At most so many.")] = 50,
+    before: Annotated[int | None, typer.Option(metavar="NUMBER", min=0, help="Only those before this one.")] = None,
+) -> None:
+    """List what people were told, and what they are still to be told, newest first."""
+    async with connect(session.settings) as connection:
+        page = await connection.get(
+            "/api/notifications", status=status and status.value, target=target, limit=limit, before=before
+        )
+        ids = "\n".join(str(told["seq"]) for told in page["items"])
+        session.show(page, lambda: notification_table(page), ids=ids)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ccm_orchestrator.client.administration import AuditRecord, Incident, Key, NewKey, Stopped
+from ccm_orchestrator.client.administration import AuditRecord, Incident, Key, NewKey, Notification, Stopped
 from ccm_orchestrator.client.call import Call, Page, delete, get, many, nothing, one, paged, path, post
 from ccm_orchestrator.domain.caller import Scope
+from ccm_orchestrator.domain.notices import NoticeStatus
 from ccm_orchestrator.errors import InputError
 
 
@@ -62,6 +63,18 @@ def audit(
 def incidents(*, open_only: bool = False, before: int | None = None, limit: int | None = None) -> Call[Page[Incident]]:
     """What went wrong on the machine, newest first."""
     return paged("/api/incidents", Incident, open_only=open_only, before=before, limit=limit)
+
+
+def notifications(
+    *,
+    status: NoticeStatus | str | None = None,
+    target: str | None = None,
+    before: int | None = None,
+    limit: int | None = None,
+) -> Call[Page[Notification]]:
+    """What people were told, and are still to be told, newest first."""
+    wanted = None if status is None else str(status)
+    return paged("/api/notifications", Notification, status=wanted, target=target, before=before, limit=limit)
 
 
 def stop_all() -> Call[Stopped]:

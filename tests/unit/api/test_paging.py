@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from types import UnionType
 from typing import Any, get_args, get_origin
 
@@ -14,7 +15,9 @@ from ccm_orchestrator.api.app import bare_app
 from ccm_orchestrator.api.guards import Guard, GuardedRoute
 from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
 from ccm_orchestrator.domain.incidents import IncidentKind, Opening, Trouble
+from ccm_orchestrator.domain.notices import Level, Notice, NoticeEvent
 from ccm_orchestrator.domain.session import SpawnWish, TurnWish
+from ccm_orchestrator.ports.notices import Intake
 from tests.api_house import RUN_A, RUN_B, House
 
 SMALL = {
@@ -32,6 +35,7 @@ GROWING: Mapping[str, Mapping[str, Any]] = {
     "/api/agents/{agent}/permissions": {"closed": "true"},
     "/api/audit": {},
     "/api/incidents": {},
+    "/api/notifications": {},
     "/api/events/stored": {},
     "/api/permissions": {"closed": "true"},
     "/api/tasks": {"status": ["queued", "running"]},
@@ -66,6 +70,10 @@ async def filled(house: House, api: httpx.AsyncClient) -> None:
     for n in range(5):
         trouble = Trouble(IncidentKind.AGENT_LOST, f"task {n}", "sweep", "Its process is gone.")
         await house.incidents.apply([Opening(trouble, house.clock.now())])
+        notice = Notice(
+            "phone", f"t{n}", NoticeEvent.FAILED, Level.INFO, "T", "B", house.clock.now(), house.clock.now()
+        )
+        await house.notices.take_in(Intake([notice]), timedelta())
         await house.journal.add_message(RUN_A, f"message {n}")
         request = PermissionRequest(
             f"perm-{n}", RUN_A, runs[0].task_id, "permission", "Bash", {}, (), PermissionStatus.OPEN, house.clock.now()

@@ -34,6 +34,7 @@ SCHEMAS = {
     "ApprovalRuleOutput": ApprovalRule,
     "AuditOutput": administration.AuditRecord,
     "IncidentOutput": administration.Incident,
+    "NotificationOutput": administration.Notification,
     "ChatOutput": conversations.Chat,
     "EventOutput": answers.Event,
     "HealthOutput": answers.Health,
