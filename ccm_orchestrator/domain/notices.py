@@ -105,16 +105,25 @@ class QuietHours:
     """Days on which a quiet time begins; 0 is Monday."""
 
     def over_at(self, now: datetime) -> datetime | None:
-        """The end of the quiet time that `now` is in; None when it is in none."""
-        today = now.astimezone(self.zone).date()
+        """The end of the quiet time that `now` is in; None when it is in none.
+
+        Where the clock is put forward, one quiet time may end when the next has begun: then it is that one's end.
+        """
+        moment = now.timestamp()
+        while (end := self._end_of(moment)) is not None:
+            moment = end
+        return None if moment == now.timestamp() else datetime.fromtimestamp(moment, now.tzinfo)
+
+    def _end_of(self, moment: float) -> float | None:
+        today = datetime.fromtimestamp(moment, self.zone).date()
         for day in (today - timedelta(days=1), today):
             if day.weekday() not in self.days:
                 continue
             last = day if self.end > self.start else day + timedelta(days=1)
             begins = datetime.combine(day, self.start, self.zone).timestamp()
-            ends = datetime.combine(last, self.end, self.zone)
-            if begins <= now.timestamp() < ends.timestamp():
-                return datetime.fromtimestamp(ends.timestamp(), now.tzinfo)
+            ends = datetime.combine(last, self.end, self.zone).timestamp()
+            if begins <= moment < ends:
+                return ends
         return None
 
 
