@@ -33,6 +33,7 @@ from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.engine.sessions import Sessions
 from ccm_orchestrator.engine.standing_agents import StandingAgents
 from ccm_orchestrator.engine.tending import Tending
+from ccm_orchestrator.engine.trust import ProjectTrust
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.driver import FakeDriver
 from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
@@ -47,6 +48,7 @@ from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
 from ccm_orchestrator.fakes.memory_sessions import MemorySessionStore
 from ccm_orchestrator.fakes.memory_standing import FakeWorkshops, MemoryStandingStore
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
+from ccm_orchestrator.fakes.memory_trust import MemoryTrustStore
 from ccm_orchestrator.fakes.terminal import FakeTerminal
 from ccm_orchestrator.fakes.watch import FakeWatch
 from ccm_orchestrator.ports.agents import AgentDriver
@@ -89,6 +91,7 @@ class House:
         self.keys = MemoryKeyStore()
         self.standing = MemoryStandingStore(self.clock)
         self.workshops = FakeWorkshops()
+        self.trust = MemoryTrustStore()
         self.users: Users | None = None
         self.rules = MemoryApprovalRules()
         self.settings_rules: tuple[ApprovalRule, ...] = ()
@@ -143,6 +146,7 @@ class House:
                 ),
                 outputs=Outputs(self.store, self.journal, self.launchpad, self.watch, self.bus),
                 standing=StandingAgents(self.standing, self.control, tending, self.workshops, self.profiles),
+                trust=ProjectTrust(self.trust, drivers, self.standing, queues, self.control, self.clock),
                 supabase_health=self.supabase_health,
                 metrics=self.metrics.render if self.metrics else no_metrics,
                 count_request=self.metrics.request_answered if self.metrics else None,

@@ -31,6 +31,9 @@ EXAMPLES: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("POST", "/api/keys"): {"name": "build server", "scopes": ["read", "submit"]},
     ("POST", "/api/keys/{key}/rotate"): {"overlap_s": 86400},
     ("POST", "/api/projects"): {"path": "/srv/shop", "name": "shop"},
+    ("POST", "/api/projects/{name}/trust"): {
+        "fingerprint": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    },
     ("POST", "/api/systems/{system_id}/drain"): {"draining": True},
     ("POST", "/spawn"): {
         "prompt": "List the open TODOs",

@@ -19,6 +19,7 @@ from ccm_orchestrator.engine.outputs import Outputs
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.sessions import Sessions
 from ccm_orchestrator.engine.standing_agents import StandingAgents
+from ccm_orchestrator.engine.trust import ProjectTrust
 from ccm_orchestrator.ports.audit import AuditLog
 from ccm_orchestrator.ports.incidents import IncidentStore
 from ccm_orchestrator.ports.journal import EventStore
@@ -82,6 +83,7 @@ class ApiServices:
     sessions: Sessions
     outputs: Outputs
     standing: StandingAgents
+    trust: ProjectTrust
     supabase_health: Callable[[], object] | None = None
     """None: no Supabase project is configured."""
     metrics: Callable[[], Awaitable[bytes]] = no_metrics

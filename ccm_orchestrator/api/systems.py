@@ -21,6 +21,7 @@ from ccm_orchestrator.api.schemas import (
 )
 from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.api.snapshots import project_snapshot
+from ccm_orchestrator.api.trust_schemas import TrustInput, TrustOutput
 from ccm_orchestrator.domain.caller import Scope
 from ccm_orchestrator.ports.journal import RunQuery
 
@@ -86,7 +87,8 @@ async def list_projects(services: Services) -> list[ProjectOutput]:
 @router.post("/projects", status_code=201)
 @needs(Scope.ADMIN)
 async def add_project(services: Services, body: ProjectInput, note: Noted) -> ProjectOutput:
-    """Registers a directory, which makes it trusted: agents may work in it. Replaces a project of the same name."""
+    """Registers a directory: agents may work in it. Replaces a project of the same name. What its own files would make
+    agents do is approved on its own, by `POST /api/projects/{name}/trust`."""
     note.before = await project_snapshot(services, body.project().name)
     return ProjectOutput.model_validate(await services.control.add_project(body.project()))
 
@@ -96,7 +98,26 @@ async def add_project(services: Services, body: ProjectInput, note: Noted) -> Pr
 async def remove_project(services: Services, name: str) -> Response:
     """Refused while tasks that have not ended name it. Nothing in the directory is touched."""
     await services.control.remove_project(name)
+    await services.trust.forget(name)
     return Response(status_code=204)
+
+
+@router.get("/projects/{name}/trust")
+@needs(Scope.ADMIN)
+async def show_trust(services: Services, name: str) -> TrustOutput:
+    """What the project's own files would make agents do, and whether somebody has approved it. While something is new,
+    the project's tasks are held."""
+    return TrustOutput.of(await services.trust.report(name))
+
+
+@router.post("/projects/{name}/trust")
+@needs(Scope.ADMIN)
+async def trust_project(services: Services, caller: Asker, name: str, body: TrustInput, note: Noted) -> TrustOutput:
+    """Approves exactly what was shown, and releases the tasks that waited for it; 409 when the files have changed."""
+    approval = await services.trust.approve(name, body.fingerprint, caller.name)
+    files = [finding.risk.file for finding in approval.report.findings]
+    note.after |= {"fingerprint": body.fingerprint, "files": files, "released": list(approval.released)}
+    return TrustOutput.of(approval.report, approval)
 
 
 @router.get("/profiles")

@@ -40,6 +40,7 @@ from ccm_orchestrator.wiring.building import (
     build_standing,
     build_stores,
     build_tending,
+    build_trust,
 )
 
 TMUX_TIMEOUT_S = 5.0
@@ -133,4 +134,5 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         sessions=build_sessions(settings, stores, control, bus, drivers),
         outputs=build_outputs(settings, stores, bus),
         standing=build_standing(settings, dict(os.environ), stores, control, tending),
+        trust=build_trust(stores, drivers, queues, control),
     )

@@ -162,6 +162,31 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A file of a project that gives agents orders, rights or programs of its own accord."""
+
+    directory: Path
+    file: str
+    digest: str
+    effects: tuple[str, ...]
+    approved: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectTrust:
+    project: str
+    path: Path
+    approved: bool
+    """Nothing waits for approval: agents are started here."""
+    fingerprint: str
+    findings: tuple[Finding, ...]
+    released: tuple[str, ...]
+    """Ids of the tasks that waited for this approval."""
+    untold: tuple[str, ...]
+    """Task stores that could not be asked for such tasks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     name: str
     driver: str

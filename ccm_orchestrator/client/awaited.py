@@ -131,6 +131,8 @@ class Projects(AwaitedGroup):
     list = Awaited(machines.projects)
     add = Awaited(machines.add_project)
     remove = Awaited(machines.remove_project)
+    show_trust = Awaited(machines.project_trust)
+    trust = Awaited(machines.trust_project)
 
 
 class Systems(AwaitedGroup):

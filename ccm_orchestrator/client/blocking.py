@@ -130,6 +130,8 @@ class Projects(BlockingGroup):
     list = Blocking(machines.projects)
     add = Blocking(machines.add_project)
     remove = Blocking(machines.remove_project)
+    show_trust = Blocking(machines.project_trust)
+    trust = Blocking(machines.trust_project)
 
 
 class Systems(BlockingGroup):

@@ -53,6 +53,7 @@ def prove(settings: Settings, config: Path | None, say: Say) -> None:
     with model.in_thread() as url, _project(url) as directory, _client(settings) as ccm:
         name = f"proof-{secrets.token_hex(4)}"
         ccm.projects.add(str(directory), name=name)
+        ccm.projects.trust(name, ccm.projects.show_trust(name).fingerprint)  # its files are ours
         task_id = ""
         try:
             task_id = ccm.tasks.add(name, PROMPT).task_id

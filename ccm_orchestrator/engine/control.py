@@ -178,7 +178,7 @@ class Control:
         return task
 
     async def add_project(self, project: Project) -> Project:
-        """Registering a directory is what makes it trusted. Raises: UnknownProfile, InvalidProject."""
+        """What its own files would do is approved separately. Raises: UnknownProfile, InvalidProject."""
         if project.profile is not None:
             self._check_profile(project.profile)
         if not project.path.is_absolute() or not await asyncio.to_thread(project.path.is_dir):

@@ -22,7 +22,7 @@ from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import pause_after
 from ccm_orchestrator.engine.roster import Roster
 from ccm_orchestrator.engine.run import carry_out, take_over
-from ccm_orchestrator.engine.spawn import CannotSpawn, intend
+from ccm_orchestrator.engine.spawn import CannotSpawn, NotApproved, intend, is_approved
 from ccm_orchestrator.errors import Fenced, StoreError, StoreUnavailable
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.tasks import ClaimRequest, Release, ReleaseKind
@@ -203,7 +203,8 @@ class Dispatcher:
         if failure is None:
             raise refusal
         after = after_failure(task, failure, self._parts.retry, self._parts.clock.now(), self._parts.chance())
-        release = Release(ReleaseKind.VOLUNTARY, failure.message, after.run_after, after.hold)
+        hold = refusal.hold if isinstance(refusal, NotApproved) else after.hold
+        release = Release(ReleaseKind.VOLUNTARY, failure.message, after.run_after, hold)
         try:
             await self._queue.store.release(task.key, release)
         except Fenced:
@@ -211,6 +212,8 @@ class Dispatcher:
         log.warning("task %s is held: %s", task.task_id, failure.message)
         held = BusEvent(EventKind.TASK_HELD, self._parts.clock.now(), task.task_id, None, {"reason": failure.message})
         await self._parts.bus.publish(held)
+        if isinstance(refusal, NotApproved) and await is_approved(self._parts, task):  # while it was being held
+            await self._queue.store.unhold(task.task_id)
 
     async def _wait(self) -> bool:
         """Until there may be something to claim and room for it (True), or the poll interval is over."""

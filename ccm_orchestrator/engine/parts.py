@@ -18,6 +18,7 @@ from ccm_orchestrator.ports.launching import Launchpad, Watch
 from ccm_orchestrator.ports.outbox import Outbox
 from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.terminal import Terminal
+from ccm_orchestrator.ports.trust import TrustStore
 from ccm_orchestrator.ports.world import Clock, Workspace
 
 
@@ -60,6 +61,7 @@ class Parts:
     workspace: Workspace
     clock: Clock
     profiles: Mapping[str, Profile]
+    trust: TrustStore
     limits: Limits = field(default_factory=Limits)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     run_token: Callable[[str], str] = lambda run_id: run_id

@@ -15,13 +15,15 @@ from ccm_orchestrator.domain.options import RunOptions
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.result import FailureKind
 from ccm_orchestrator.domain.run import Mode, Run, RunState, WindowRef
-from ccm_orchestrator.domain.task import Task
+from ccm_orchestrator.domain.task import Hold, Task
+from ccm_orchestrator.domain.trust import unapproved, untrusted_hold
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.failpoints import SPAWN_INTENDED, SPAWN_LAUNCHED, SPAWN_OPENED, SPAWN_PREPARED
 from ccm_orchestrator.engine.lingering import note_prompt, work_of
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue
+from ccm_orchestrator.engine.trust import risks_in
 from ccm_orchestrator.errors import (
     DriverError,
     InputError,
@@ -34,6 +36,7 @@ from ccm_orchestrator.errors import (
 from ccm_orchestrator.ports.agents import AgentDriver, LaunchOrder
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.launching import Launch
+from ccm_orchestrator.ports.tasks import Project
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +54,20 @@ class CannotSpawn(Exception):
         self.ending = ending
 
 
+class NotApproved(CannotSpawn):
+    """The files of the directory would do what nobody has approved; a person must first."""
+
+    def __init__(self, hold: Hold) -> None:
+        super().__init__(Ending.failed(FailureKind.SETUP, hold.detail))
+        self.hold = hold
+
+
 async def intend(parts: Parts, term: int, task: Task, queue: Queue) -> LiveRun:
     """Commits the run before anything is started. Raises: CannotSpawn, StaleTerm, StoreUnavailable."""
-    project = await _project_directory(parts, task)
-    path = await _own_directory(task) or project
-    profile = _profile(parts, task, project)
+    project = await _project(parts, task)
+    path = await _own_directory(task) or project.path
+    await require_approval(parts, project, path)
+    profile = _profile(parts, task, project.path)
     profile = with_options(profile, task.options)
     driver = _driver(parts, profile)
     earlier = await parts.journal.runs(RunQuery(task_id=task.task_id, limit=1))
@@ -153,6 +165,7 @@ async def _open(live: LiveRun, argv: Sequence[str]) -> WindowRef:
 
 async def _prepare(live: LiveRun) -> Launch:
     parts, run, task = live.parts, live.run, live.task
+    await require_approval(parts, await _project(parts, task), run.cwd)  # waiting for the lease may have taken long
     health = await live.driver.probe()
     if not health.ok:
         raise CannotSpawn(Ending.failed(FailureKind.SETUP, health.detail))
@@ -201,15 +214,32 @@ async def _own_directory(task: Task) -> Path | None:
     return directory
 
 
-async def _project_directory(parts: Parts, task: Task) -> Path:
+async def _project(parts: Parts, task: Task) -> Project:
     for project in await parts.queues.local.projects():  # what is registered on this machine is trusted, nothing else
         if project.name == task.project:
             if await asyncio.to_thread(_is_directory, project.path):
-                return project.path
+                return project
             detail = f"The directory of project `{project.name}`, {project.path}, is gone; restore it or register anew."
             raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
     detail = f"The project `{task.project}` is not registered here; run `ccm-orchestrator project add PATH`."
     raise CannotSpawn(Ending.failed(FailureKind.SETUP, detail))
+
+
+async def require_approval(parts: Parts, project: Project, directory: Path) -> None:
+    """Of the files as they are in the directory at this moment. Raises: NotApproved."""
+    risks = await risks_in(parts.drivers, directory)
+    if risks and (new := unapproved(risks, await parts.trust.approved(project.name, project.path))):
+        raise NotApproved(untrusted_hold(project.name, new))
+
+
+async def is_approved(parts: Parts, task: Task) -> bool:
+    """Nothing that this task would be started with waits for a person's approval, by now."""
+    try:
+        project = await _project(parts, task)
+        await require_approval(parts, project, await _own_directory(task) or project.path)
+    except CannotSpawn:
+        return False
+    return True
 
 
 def _is_directory(path: Path) -> bool:

@@ -18,6 +18,7 @@ from ccm_orchestrator.domain.dialogue import Decision, PermissionRequest, Verdic
 from ccm_orchestrator.domain.events import BusEvent, EventKind, HookRecord
 from ccm_orchestrator.domain.result import Usage
 from ccm_orchestrator.domain.run import Run
+from ccm_orchestrator.domain.trust import Risk
 from ccm_orchestrator.errors import DriverError, InputError
 from ccm_orchestrator.ports.agents import (
     AskedPermission,
@@ -49,6 +50,8 @@ class FakeDriver:
         self.conversations: set[str] = set()
         """Ids of the sessions that an agent was started with: what it has kept."""
         self.registry: Path | None = None
+        self.risky: dict[Path, tuple[Risk, ...]] = {}
+        """By directory: what its files would do."""
 
     async def probe(self) -> DriverHealth:
         return self.health
@@ -65,6 +68,9 @@ class FakeDriver:
             files={"prompt.txt": order.prompt.encode()},
             stdin_file="prompt.txt",
         )
+
+    async def risks(self, directory: Path) -> Sequence[Risk]:
+        return self.risky.get(directory, ())
 
     async def resumable(self, run: Run) -> bool:
         return run.session_id in self.conversations

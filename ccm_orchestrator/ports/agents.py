@@ -14,6 +14,7 @@ from ccm_orchestrator.domain.events import BusEvent, HookRecord
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.result import Usage
 from ccm_orchestrator.domain.run import ProcessRef, Run
+from ccm_orchestrator.domain.trust import Risk
 from ccm_orchestrator.ports.launching import Launch
 from ccm_orchestrator.ports.terminal import Key
 
@@ -108,6 +109,9 @@ class AgentDriver(Protocol):
 
     async def prepare(self, order: LaunchOrder) -> Launch:
         """Raises: AgentMissing, AgentUnsupported, NotLoggedIn, InvalidProject (directory gone or not trusted)."""
+
+    async def risks(self, directory: Path) -> Sequence[Risk]:
+        """What the files there would make an agent do of its own accord. Never raises for what they hold."""
 
     async def resumable(self, run: Run) -> bool:
         """The conversation of an earlier run was kept and can be gone on with."""

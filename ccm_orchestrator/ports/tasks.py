@@ -18,7 +18,7 @@ from ccm_orchestrator.ports.systems import SystemInfo, SystemView
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A directory in which agents work, registered by the user: registering it is what makes it trusted."""
+    """A directory in which agents work, registered by the user. What its own files would do is approved separately."""
 
     name: str
     path: Path

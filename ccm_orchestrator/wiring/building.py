@@ -25,6 +25,7 @@ from ccm_orchestrator.adapters.sqlite.outbox import SqliteOutbox
 from ccm_orchestrator.adapters.sqlite.sessions import SqliteSessionStore
 from ccm_orchestrator.adapters.sqlite.standing import SqliteStandingStore
 from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
+from ccm_orchestrator.adapters.sqlite.trust import SqliteTrustStore
 from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
 from ccm_orchestrator.adapters.watch import FileWatch
 from ccm_orchestrator.adapters.workshops import GitWorkshops
@@ -39,6 +40,7 @@ from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.engine.sessions import Sessions
 from ccm_orchestrator.engine.standing_agents import StandingAgents
 from ccm_orchestrator.engine.tending import Tending
+from ccm_orchestrator.engine.trust import ProjectTrust
 from ccm_orchestrator.errors import StoreUnavailable
 from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.systems import SystemInfo
@@ -88,6 +90,7 @@ class Stores:
     incidents: SqliteIncidentStore
     notices: SqliteNoticeQueue
     figures: SqliteFigures
+    trust: SqliteTrustStore
 
 
 def build_stores(settings: Settings) -> Stores:
@@ -109,6 +112,7 @@ def build_stores(settings: Settings) -> Stores:
         SqliteIncidentStore(database),
         SqliteNoticeQueue(database),
         SqliteFigures(database, clock),
+        SqliteTrustStore(database),
     )
 
 
@@ -177,6 +181,10 @@ def build_standing(
 ) -> StandingAgents:
     workshops = build_workshops(settings, environment)
     return StandingAgents(stores.standing, control, tending, workshops, settings.profiles())
+
+
+def build_trust(stores: Stores, drivers: Mapping[str, AgentDriver], queues: Queues, control: Control) -> ProjectTrust:
+    return ProjectTrust(stores.trust, drivers, stores.standing, queues, control, SystemClock())
 
 
 def build_system(settings: Settings) -> SystemInfo:

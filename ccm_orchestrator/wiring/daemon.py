@@ -60,6 +60,7 @@ from ccm_orchestrator.wiring.building import (
     build_system,
     build_tending,
     build_terminal,
+    build_trust,
 )
 from ccm_orchestrator.wiring.observing import Telemetry
 from ccm_orchestrator.wiring.probes import Health, build_probes
@@ -231,6 +232,7 @@ class Daemon:
                 workspace=GitWorkspace(self._environment),
                 clock=self._clock,
                 profiles=settings.profiles(),
+                trust=self._stores.trust,
                 limits=build_limits(settings),
                 retry=build_retry(settings),
                 project_profiles=lambda path: settings.profiles(read_project_file(path)),
@@ -291,6 +293,7 @@ class Daemon:
             sessions=build_sessions(settings, self._stores, self._control, self._bus, self._drivers),
             outputs=build_outputs(settings, self._stores, self._bus),
             standing=build_standing(settings, self._environment, self._stores, self._control, self._tending),
+            trust=build_trust(self._stores, self._drivers, self._queues, self._control),
             supabase_health=self._remote.health if self._remote else None,
             metrics=self._telemetry.metrics.render,
             count_request=self._telemetry.metrics.request_answered,

@@ -181,6 +181,15 @@ CREATE TABLE permissions (
     request    TEXT NOT NULL                -- the whole request, with its verdict
 );
 INSERT INTO "permissions" VALUES(1,'perm1111','1f3c9a2b000000000000000000000000','open','{"request_id":"perm1111","run_id":"1f3c9a2b000000000000000000000000","task_id":"task-one","dialog":"permission","tool_name":"Bash","tool_input":{"command":"make","nested":{"list":[1,null,"é"]}},"suggestions":[{"type":"addRules"}],"status":"open","created_at":"2026-01-01T00:00:00.000000Z","expires_at":"2026-01-01T00:01:00.000000Z","verdict":null,"decided_at":null}');
+CREATE TABLE project_trust (
+    project     TEXT NOT NULL,
+    directory   TEXT NOT NULL,              -- another directory under the same name has no approvals
+    file        TEXT NOT NULL,
+    digest      TEXT NOT NULL,              -- of what matters in the file, and of the scripts that it names
+    approved_at TEXT NOT NULL,
+    approved_by TEXT NOT NULL,
+    PRIMARY KEY (project, file, digest)
+) WITHOUT ROWID;
 CREATE TABLE projects (
     name       TEXT NOT NULL PRIMARY KEY,   -- what tasks call it
     path       TEXT NOT NULL,               -- absolute directory; registering it is what makes it trusted
@@ -210,7 +219,8 @@ INSERT INTO "schema_migrations" VALUES('0005_sessions','2026-11-25T19:20:37.108Z
 INSERT INTO "schema_migrations" VALUES('0006_standing_agents','2026-11-25T19:20:37.488Z');
 INSERT INTO "schema_migrations" VALUES('0007_approval_rules','2026-11-25T19:20:37.770Z');
 INSERT INTO "schema_migrations" VALUES('0008_incidents','2026-11-26T01:19:08.501Z');
-INSERT INTO "schema_migrations" VALUES('0011_notice_order','2026-11-26T03:56:44.684Z');
+INSERT INTO "schema_migrations" VALUES('0009_project_trust','2026-11-26T04:02:57.440Z');
+INSERT INTO "schema_migrations" VALUES('0011_notice_order','2026-11-26T04:41:51.179Z');
 CREATE TABLE session_turns (
     session_id TEXT    NOT NULL REFERENCES sessions (session_id),
     number     INTEGER NOT NULL,

@@ -16,6 +16,7 @@ from ccm_orchestrator.adapters.claude.messages import awaits_enter, message_keys
 from ccm_orchestrator.adapters.claude.observation import observe
 from ccm_orchestrator.adapters.claude.paths import config_paths, launched_paths
 from ccm_orchestrator.adapters.claude.permissions import permission_answer, read_permission
+from ccm_orchestrator.adapters.claude.project_files import risks_of
 from ccm_orchestrator.adapters.claude.readiness import Projects, Readiness
 from ccm_orchestrator.adapters.claude.reporting import report
 from ccm_orchestrator.adapters.claude.saying import said_since
@@ -25,6 +26,7 @@ from ccm_orchestrator.domain.agent import Evidence
 from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
 from ccm_orchestrator.domain.events import HookRecord
 from ccm_orchestrator.domain.run import Mode, Run
+from ccm_orchestrator.domain.trust import Risk
 from ccm_orchestrator.ports.agents import (
     AskedPermission,
     DriverHealth,
@@ -65,6 +67,9 @@ class ClaudeDriver:
         env = agent_environment(self._environment, order)
         executable, version = await self._readiness.require(order, env)
         return launch_of(order, executable, version, self._hook_script, env)
+
+    async def risks(self, directory: Path) -> Sequence[Risk]:
+        return await asyncio.to_thread(risks_of, directory)
 
     async def resumable(self, run: Run) -> bool:
         if run.session_id is None:

@@ -29,6 +29,7 @@ from ccm_orchestrator.domain.dialogue import PermissionRequest, Verdict
 from ccm_orchestrator.domain.events import BusEvent, EventKind, HookRecord
 from ccm_orchestrator.domain.result import Usage
 from ccm_orchestrator.domain.run import Mode, Run
+from ccm_orchestrator.domain.trust import Risk
 from ccm_orchestrator.errors import AgentMissing, DriverError, InputError, InvalidProject, InvalidSettings
 from ccm_orchestrator.ports.agents import (
     AskedPermission,
@@ -93,6 +94,9 @@ class GenericDriver:
             stdout_file=OUTPUT_FILE if order.run.mode is Mode.PRINT else None,
             memory_limit_bytes=order.profile.memory_limit_mb * 1024 * 1024,
         )
+
+    async def risks(self, directory: Path) -> Sequence[Risk]:
+        return ()
 
     async def resumable(self, run: Run) -> bool:
         return False

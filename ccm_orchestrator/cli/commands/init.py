@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ccm_orchestrator.cli.commands.projects import review
 from ccm_orchestrator.cli.connection import connect
 from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.lazily import Heavy, load
@@ -87,7 +88,7 @@ async def init(
         session.show(summary, lambda: plan_view(plan, decided, known.config))
     if dry_run or (asks and not typer.confirm("\nGo ahead?", default=True)):
         return _say_no_more(session, summary, dry_run)
-    return await _carry_out(session, known.config, decided, plan, summary)
+    return await _carry_out(session, known.config, decided, plan, summary, asks)
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -101,11 +102,13 @@ def _say_no_more(session: Session, summary: dict[str, Any], dry_run: bool) -> Ex
     return Exit.OK if dry_run else Exit.FAILED
 
 
-async def _carry_out(session: Session, config: Path, decided: Any, plan: Any, summary: dict[str, Any]) -> Exit:
+async def _carry_out(
+    session: Session, config: Path, decided: Any, plan: Any, summary: dict[str, Any], asks: bool
+) -> Exit:
     report = Report()
     _write(config, decided, plan, report)
     settings = load_settings(session.config)
-    await _register(settings, plan.projects, report)
+    await _register(session, settings, plan.projects, report, asks)
     _step(report, lambda: _serve(settings, session.config, decided.service.value, report))
     checks: list[Check] = await load(Heavy.EXAMINE)(session.config, os.environ)
     if not session.as_json:
@@ -143,12 +146,13 @@ def _write(config: Path, decided: Any, plan: Any, report: Report) -> None:
     report.done.append(f"Wrote {config}.")
 
 
-async def _register(settings: Settings, projects: list[Path], report: Report) -> None:
+async def _register(session: Session, settings: Settings, projects: list[Path], report: Report, asks: bool) -> None:
     """Makes the database, too, and brings its schema up to date."""
     try:
         async with connect(settings) as connection:
             for path in projects:
                 added = await connection.post("/api/projects", {"path": str(path), "name": None, "profile": None})
+                await review(session, connection, added["name"], may_ask=asks)
                 report.done.append(f"Registered the project {added['name']} ({added['path']}).")
     except OrchestratorError as error:
         report.failed.append(error.message)

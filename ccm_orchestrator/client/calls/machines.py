@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ccm_orchestrator.client.answers import Health, Profile, Project, Status, System
+from ccm_orchestrator.client.answers import Health, Profile, Project, ProjectTrust, Status, System
 from ccm_orchestrator.client.call import Call, delete, get, many, nothing, one, path, post
 
 
@@ -24,7 +24,7 @@ def projects() -> Call[tuple[Project, ...]]:
 
 
 def add_project(directory: Path | str, *, name: str | None = None, profile: str | None = None) -> Call[Project]:
-    """Registers a directory of the daemon's machine, which makes it trusted. Raises: InvalidProject."""
+    """Registers a directory of the daemon's machine, in which agents may work then. Raises: InvalidProject."""
     body = {"path": str(directory), "name": name, "profile": profile}
     return replace(post("/api/projects", one(Project), body), repeatable=True)
 
@@ -32,6 +32,20 @@ def add_project(directory: Path | str, *, name: str | None = None, profile: str 
 def remove_project(name: str) -> Call[None]:
     """Nothing in the directory is touched. Raises: NotFound, WrongStatus (unfinished tasks name it)."""
     return delete(path("/api/projects/{}", name))
+
+
+def project_trust(name: str) -> Call[ProjectTrust]:
+    """What the project's own files would make agents do, and whether it is approved. Raises: NotFound."""
+    return get(path("/api/projects/{}/trust", name), one(ProjectTrust))
+
+
+def trust_project(name: str, fingerprint: str) -> Call[ProjectTrust]:
+    """Approves exactly what `project_trust` has shown, and releases the tasks that waited for it.
+
+    Raises: NotFound; WrongStatus when the files have changed since.
+    """
+    call = post(path("/api/projects/{}/trust", name), one(ProjectTrust), {"fingerprint": fingerprint})
+    return replace(call, repeatable=True)
 
 
 def profiles() -> Call[tuple[Profile, ...]]:

@@ -14,6 +14,7 @@ import pytest
 
 from ccm_orchestrator.api.app import describe
 from ccm_orchestrator.client import AsyncClient, Patience
+from ccm_orchestrator.domain.trust import fingerprint
 from ccm_orchestrator.ports.systems import SystemInfo
 from tests.api_house import API_TOKEN, INTERNAL_SECRET, RUN_A, House, served, token_of
 
@@ -58,7 +59,7 @@ async def scene(house: House) -> AsyncIterator[Scene]:
             key = await ccm.keys.create("old", ["read"])
             await ccm.standing.create("helper", project="blog")
         names = {"agent": RUN_A, "run_id": RUN_A, "request_id": request.request_id, "key": key.key_id}
-        yield Scene(url, names | {"session_id": first.session_id or "", "system_id": "desk"})
+        yield Scene(url, names | {"session_id": first.session_id or "", "system_id": "desk", "name": "blog"})
     asking.cancel()
     await asyncio.wait({asking})
 
@@ -72,6 +73,8 @@ async def test_an_example_is_taken_as_it_stands(scene: Scene, tmp_path: Path, ro
         body["path"] = str(tmp_path)  # a directory that there is
     if path == "/internal/kill-agent":
         body["agent"] = RUN_A
+    if "fingerprint" in body:
+        body["fingerprint"] = fingerprint(())  # of a project whose files do nothing
     token = API_TOKEN
     if path.startswith("/internal"):
         token = token_of(RUN_A) if "hooks" in path else INTERNAL_SECRET

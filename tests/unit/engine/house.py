@@ -34,6 +34,7 @@ from ccm_orchestrator.fakes.launchpad import FakeLaunchpad, FakeRun
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
+from ccm_orchestrator.fakes.memory_trust import MemoryTrustStore
 from ccm_orchestrator.fakes.terminal import FakeTerminal, FakeWindow
 from ccm_orchestrator.fakes.watch import FakeWatch
 from ccm_orchestrator.ports.journal import RunQuery
@@ -148,6 +149,7 @@ class House:
         self.outbox = MemoryOutbox()
         self.remotes: list[Queue] = []
         self.events = MemoryEventStore()
+        self.trust = MemoryTrustStore()
         self.watch = FakeWatch()
         self.pad = FakeLaunchpad(self.clock, self.watch)
         self.terminal = FakeTerminal(self._opened)
@@ -179,6 +181,7 @@ class House:
             workspace=NoRepository(),
             clock=self.clock,
             profiles=self._profiles,
+            trust=self.trust,
             limits=self._limits,
             retry=RetryPolicy(jitter=0.0),
             chance=lambda: 0.5,
