@@ -48,6 +48,11 @@ class ApiServer:
         return self._near.port
 
     @property
+    def host(self) -> str:
+        """Of loopback's door."""
+        return str(self._near.address)
+
+    @property
     def remote_port(self) -> int:
         """Of the second door."""
         return self._doors[-1].port
@@ -86,7 +91,7 @@ class _Door:
     def __init__(self, config: uvicorn.Config, address: IPv4Address | IPv6Address, port: int, setting: str) -> None:
         self.port = port
         self._config = config
-        self._address = address
+        self.address = address
         self._setting = setting
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -123,17 +128,17 @@ class _Door:
                 transport.abort()
 
     def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if self._address.version == 6 else socket.AF_INET
+        family = socket.AF_INET6 if self.address.version == 6 else socket.AF_INET
         # Without naming TCP, asyncio leaves Nagle's algorithm on, and each answer waits 40 ms for its second part.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((str(self._address), self.port))
+            listener.bind((str(self.address), self.port))
             listener.listen(256)
         except OSError as error:
             listener.close()
             raise PortBusy(
-                f"The API cannot listen on {self._address} port {self.port} ({os.strerror(error.errno or 0)}): stop "
+                f"The API cannot listen on {self.address} port {self.port} ({os.strerror(error.errno or 0)}): stop "
                 f"the program that uses it, perhaps another daemon, or set `{self._setting}` in the configuration.",
                 port=self.port,
             ) from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ccm_orchestrator.cli.lazily import Heavy, load
-from ccm_orchestrator.errors import OrchestratorError
+from ccm_orchestrator.errors import InvalidSettings, OrchestratorError, StateDirectoryBusy
 
 
 def plainly_asked(arguments: Sequence[str]) -> bool:
@@ -19,7 +20,14 @@ def serve_plainly() -> int:
     try:
         return int(load(Heavy.SERVE)(load(Heavy.LOAD_SETTINGS)()))
     except OrchestratorError as error:
-        load(Heavy.REPORT)(error)
-        for sentence in load(Heavy.TELL_OF_FAILED_START)(error, None):
-            sys.stderr.write(f"{sentence}\n")
-        return int(load(Heavy.EXIT_OF)(error))
+        return refused(error)
+
+
+def refused(error: OrchestratorError, config: Path | None = None) -> int:
+    """The exit code, once whoever is to know has been told."""
+    load(Heavy.REPORT)(error)
+    for sentence in load(Heavy.TELL_OF_FAILED_START)(error, config):
+        sys.stderr.write(f"{sentence}\n")
+    if isinstance(error, InvalidSettings | StateDirectoryBusy):  # the daemon has not counted its start
+        load(Heavy.HOLD_BACK)(error, config)
+    return int(load(Heavy.EXIT_OF)(error))

@@ -15,6 +15,7 @@ from ccm_orchestrator.domain.supervision import POISON_DEATHS, POISON_WINDOW_S, 
 from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.domain.transitions import first_view
 from ccm_orchestrator.engine.ending import Ending
+from ccm_orchestrator.engine.heartbeats import Beat, no_beat
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.lingering import rests
@@ -42,14 +43,17 @@ class Adopted:
     decisions: dict[str, Adoption]
 
 
-async def adopt_all(parts: Parts, term: int, roster: Roster, intake: Intake, leases: Mapping[str, Leases]) -> Adopted:
-    """Idempotent. Raises: StoreUnavailable, StaleTerm."""
+async def adopt_all(
+    parts: Parts, term: int, roster: Roster, intake: Intake, leases: Mapping[str, Leases], beat: Beat = no_beat
+) -> Adopted:
+    """Idempotent; `beat` is called before each run. Raises: StoreUnavailable, StaleTerm."""
     windows = await _windows(parts)
     died = not await _stopped_in_order(parts)
     views = {run.run_id: run for run in await parts.journal.runs(RunQuery(open_only=True, limit=ALL_RUNS))}
     known = await parts.journal.views(list(views))
     decisions: dict[str, Adoption] = {}
     for run in views.values():
+        beat()
         if roster.get(run.run_id) is not None:
             continue
         if run.store not in leases:

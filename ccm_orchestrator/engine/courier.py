@@ -11,6 +11,7 @@ from typing import Any
 from ccm_orchestrator.domain.events import BusEvent, EventKind, StoredEvent
 from ccm_orchestrator.domain.task import TaskStatus
 from ccm_orchestrator.engine.ending import ENDED, GIVEN_BACK, figures
+from ccm_orchestrator.engine.heartbeats import TURN_S, Heart
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue, pause_after
@@ -47,58 +48,64 @@ class Courier:
         """Run id → the store that its task came from."""
         self._away = ""
 
-    async def run(self) -> None:
+    async def run(self, heart: Heart) -> None:
         while True:
+            await heart.turn()
             self._leases.deed_noted.clear()
             news: asyncio.Future[Any] = asyncio.ensure_future(self._parts.bus.wait(LOOK_S))
             await asyncio.sleep(0)  # registered before the outbox is read: nothing can fall between the two
             try:
-                await self._deliver()
-                await self._report_events()
-                await self._report_metrics()
+                await self._deliver(heart)
+                await self._report_events(heart)
+                await self._report_metrics(heart)
                 self._away = ""
-                await self._rest(news)
+                await self._rest(news, heart)
             except StoreError as error:
                 if error.message != self._away:
                     log.warning("%s is told later: %s", self._queue.name, error.message)
                 self._away = error.message
-                await asyncio.sleep(pause_after(error))
+                await heart.rest(pause_after(error))
             finally:
                 news.cancel()
 
-    async def _rest(self, news: asyncio.Future[Any]) -> None:
+    async def _rest(self, news: asyncio.Future[Any], heart: Heart) -> None:
+        """`news` ends by itself after `LOOK_S`."""
         deed: asyncio.Future[Any] = asyncio.ensure_future(self._leases.deed_noted.wait())
         try:
-            await asyncio.wait({deed, news}, return_when=asyncio.FIRST_COMPLETED)
+            while not (await asyncio.wait({deed, news}, timeout=TURN_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+                heart.beat()
             await asyncio.wait({deed}, timeout=TOGETHER_S)
         finally:
             deed.cancel()
 
     # --- outcomes ---
 
-    async def _deliver(self) -> None:
+    async def _deliver(self, heart: Heart) -> None:
         for deed in await self._parts.outbox.deeds(self._queue.name):
-            kind, data = await self._tell(deed)
+            heart.beat()
+            kind, data = await self._tell(deed, heart)
             await self._parts.outbox.settle(deed)
             self._leases.forget(deed.key)
             event = BusEvent(kind, self._parts.clock.now(), deed.task_id, deed.run_id, data)
             await self._parts.bus.publish(event)
 
-    async def _tell(self, deed: Deed) -> tuple[EventKind, dict[str, object]]:
+    async def _tell(self, deed: Deed, heart: Heart) -> tuple[EventKind, dict[str, object]]:
         """What to publish of it. Raises: StoreUnavailable and its kin."""
         fenced: tuple[EventKind, dict[str, object]] = (EventKind.TASK_FENCED, {"run_id": deed.run_id})
-        if await self._leases.confirm(deed.key) is LeaseAnswer.FENCED:
+        if await self._leases.confirm(deed.key, heart.beat) is LeaseAnswer.FENCED:
             with contextlib.suppress(TaskNotFound):
                 await self._queue.store.finish(deed.key, deed.result)  # refused, and kept as evidence
             return fenced
+        heart.beat()
         try:
-            return await self._release(deed) if deed.release else await self._finish(deed)
+            return await self._release(deed) if deed.release else await self._finish(deed, heart)
         except Fenced:
             return fenced
 
-    async def _finish(self, deed: Deed) -> tuple[EventKind, dict[str, object]]:
+    async def _finish(self, deed: Deed, heart: Heart) -> tuple[EventKind, dict[str, object]]:
         if await self._queue.store.finish(deed.key, deed.result) is FinishAnswer.FENCED:
             raise Fenced()
+        heart.beat()
         task = await self._queue.store.get(deed.task_id)
         outcome = task.result.outcome if task.result else deed.result.outcome
         failure = deed.result.failure
@@ -117,9 +124,10 @@ class Courier:
         if not await self._parts.outbox.cursor(self._queue.name):
             await self._parts.outbox.move_cursor(self._queue.name, max(1, await self._parts.bus.log.last_seq()))
 
-    async def _report_events(self) -> None:
+    async def _report_events(self, heart: Heart) -> None:
         cursor = await self._parts.outbox.cursor(self._queue.name)
         while events := await self._parts.bus.log.read(cursor, EVENTS_AT_ONCE):
+            heart.beat()
             theirs = [stored for stored in events if await self._is_theirs(stored)]
             if theirs:
                 await self._reports.report_events(theirs)
@@ -137,9 +145,10 @@ class Courier:
                 self._stores[event.run_id] = ""
         return self._stores[event.run_id] == self._queue.name
 
-    async def _report_metrics(self) -> None:
+    async def _report_metrics(self, heart: Heart) -> None:
         await self._take_figures()
         while metrics := await self._parts.outbox.metrics(self._queue.name):
+            heart.beat()
             await self._reports.report_metrics(metrics)
             await self._parts.outbox.settle_metrics(self._queue.name, metrics)
 

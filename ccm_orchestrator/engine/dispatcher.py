@@ -14,6 +14,7 @@ from ccm_orchestrator.domain.supervision import after_failure
 from ccm_orchestrator.domain.task import Task, TaskStatus
 from ccm_orchestrator.engine.capacity import Capacity
 from ccm_orchestrator.engine.failpoints import CLAIM_ANSWERED, CLAIM_REMEMBERED
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.lingering import rests
@@ -30,7 +31,9 @@ from ccm_orchestrator.ports.tasks import ClaimRequest, Release, ReleaseKind
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
-REMOTE_WAIT_S = 60.0
+REMOTE_WAIT_S = 5.0
+LONGEST_END_S = 300.0
+"""How long an agent may take to end whose place or whose task is wanted."""
 DRAINING = "The system was told to begin nothing more."
 NO_PLACE = "The agent whose place it was to have works again."
 PLACE_LOOK_S = 0.05
@@ -61,26 +64,27 @@ class Dispatcher:
         self._complaint = ""
         self._drained = False
         self.ticks = 0
-        """Rises with every turn of the loop: the proof of progress."""
+        """Turns of the loop."""
 
     def vacated(self) -> None:
         """A run ended: there is room."""
         self._room.set()
 
-    async def recover_claims(self) -> None:
+    async def recover_claims(self, heart: Heart) -> None:
         """Claims of an earlier daemon that were never answered are repeated: the same rows come back, for this boot."""
         for request in await self._open_claims():
-            await self._claim(request)
+            await self._claim(request, heart)
 
-    async def run(self) -> None:
+    async def run(self, heart: Heart) -> None:
         worth_asking = True
         while True:
             self.ticks += 1
+            await heart.turn()
             try:
-                started = worth_asking and await self._fill()
+                started = worth_asking and await self._fill(heart)
             except StoreError as error:
                 self._complain(error)
-                await asyncio.sleep(RETRY_S if isinstance(error, StoreUnavailable) else pause_after(error))
+                await heart.rest(RETRY_S if isinstance(error, StoreUnavailable) else pause_after(error))
                 worth_asking = True
                 continue
             self._complaint = "" if worth_asking else self._complaint
@@ -96,7 +100,7 @@ class Dispatcher:
         claims = await self._parts.journal.open_claims()
         return [replace(one, boot_id=self._parts.boot_id) for one in claims if one.store == self._queue.name]
 
-    async def _fill(self) -> bool:
+    async def _fill(self, heart: Heart) -> bool:
         self._check_term()
         with self._capacity.reserve() as room:
             if room <= 0:
@@ -104,7 +108,7 @@ class Dispatcher:
             if self._drained and await self._draining():  # and no claim of ours is open
                 return False
             for request in await self._open_claims():
-                return bool(await self._claim(request))
+                return bool(await self._claim(request, heart))
             if not self._queue.remote and not (await self._queue.store.counts()).get(TaskStatus.QUEUED):
                 return False
             if await self._draining():
@@ -112,7 +116,7 @@ class Dispatcher:
             request = self._request(room)
             await self._parts.journal.remember_claim(request)
             self._parts.reach(CLAIM_REMEMBERED)
-            return bool(await self._claim(request))
+            return bool(await self._claim(request, heart))
 
     async def _draining(self) -> bool:
         """As the embedded store has it: one that is somewhere else may not have been told yet."""
@@ -126,17 +130,18 @@ class Dispatcher:
             secrets.token_hex(16), parts.system_id, parts.boot_id, count, parts.limits.lease_s, self._queue.name
         )
 
-    async def _claim(self, request: ClaimRequest) -> int:
+    async def _claim(self, request: ClaimRequest, heart: Heart) -> int:
         asked_at_s = self._parts.clock.uptime_s()
         tasks = await self._queue.store.claim(request)
         self._parts.reach(CLAIM_ANSWERED)
         for task in tasks:
+            heart.beat()
             self._leases.grant(task.key, asked_at_s)
-            await self._start(task)
+            await self._start(task, heart)
         await self._parts.journal.settle_claim(request.request_id)
         return len(tasks)
 
-    async def _start(self, task: Task) -> None:
+    async def _start(self, task: Task, heart: Heart) -> None:
         """A claim whose answer came twice is started once: the journal knows its fence."""
         runs = await self._parts.journal.runs(RunQuery(task_id=task.task_id, limit=5))
         if any(run.fence == task.fence for run in runs):
@@ -144,20 +149,24 @@ class Dispatcher:
         if await self._draining():
             await self._hand_back(task, DRAINING)
             return
-        await self._end_older_run(task)
-        async with self._capacity.entering:
-            if await self._has_place():
+        if self._roster.of_task(task.task_id) is not None:
+            await heart.during(self._end_older_run(task), LONGEST_END_S)
+        await heart.during(self._capacity.entering.acquire(), LONGEST_END_S)
+        try:
+            if await self._has_place(heart):
                 await self._enter(task)
             else:
                 await self._hand_back(task, NO_PLACE)
+        finally:
+            self._capacity.entering.release()
 
-    async def _has_place(self) -> bool:
+    async def _has_place(self, heart: Heart) -> bool:
         """One is free, or was given up by an agent that only rested."""
         while self._capacity.full:
             resting = self._roster.resting()
             if not resting:
                 return False
-            await self._wait_for_place(resting[0])
+            await heart.during(self._wait_for_place(resting[0]), LONGEST_END_S)
         return True
 
     async def _wait_for_place(self, live: LiveRun) -> None:

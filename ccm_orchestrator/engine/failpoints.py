@@ -1,15 +1,17 @@
 """Named places at which a crash is interesting.
 
-Fault tests set `CCM_CRASH_AT` to one of them and the daemon dies there by SIGKILL, as it would at 3 a.m. Elsewhere the
-null object is wired and reaching a point does nothing.
+Fault tests set `CCM_CRASH_AT` to one of them and the daemon dies there by SIGKILL, as it would at 3 a.m.; or
+`CCM_FAULTS__HANG_AT` to one of them, or to the name of a loop, which hangs there. Elsewhere the null object is wired
+and reaching a point does nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 CLAIM_REMEMBERED = "claim.remembered"
@@ -44,10 +46,30 @@ FAIL_POINTS = (
 """In the order in which a run reaches them."""
 
 Reach = Callable[[str], None]
+Stall = Callable[[str], Awaitable[None]]
+"""Called with the name of a loop at each of its turns; the loop goes on when it returns."""
+STALL_LOOK_S = 0.05
 
 
 def reach_nothing(_name: str) -> None:
     """The null object."""
+
+
+async def stall_nowhere(_name: str) -> None:
+    """The null object."""
+
+
+def stall_at(name: str, until: Path) -> Stall:
+    """Stops the loop `name`, once and alone, as an answer that never comes would, until the file `until` exists."""
+    armed = [name]
+
+    async def stall(turning: str) -> None:
+        if armed and turning == name:
+            armed.clear()
+            while not until.exists():  # noqa: ASYNC110 - a file rings no bell
+                await asyncio.sleep(STALL_LOOK_S)
+
+    return stall
 
 
 def hang_at(name: str, until: Path) -> Reach:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ from ccm_orchestrator.domain.events import BusEvent, StoredEvent
 from ccm_orchestrator.domain.notices import Level, Notice, NoticeEvent, NoticeStatus, QueuedNotice
 from ccm_orchestrator.domain.telling import NoticeTarget, message_of, settled_by
 from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.heartbeats import TURN_S, Heart
 from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.ports.notices import Intake, NoticeCarrier, NoticeQueue
 from ccm_orchestrator.ports.world import Clock
@@ -63,12 +65,12 @@ class Herald:
         if await self._queue.cursor() is None:
             await self._queue.take_in(Intake(cursor=await self._bus.log.last_seq()), self._rules.window)
 
-    async def run(self) -> None:
+    async def run(self, heart: Heart) -> None:
         """For as long as the daemon lives. Raises: StoreError, after which it may be run again."""
         if not self._targets:
             return
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
+            group.create_task(self._listen(heart))
             for target in self._targets.values():
                 group.create_task(self._serve(target))
 
@@ -113,8 +115,9 @@ class Herald:
                 log.warning("target %s cannot be told at once: %s", target.name, error)
         return not any(errors)
 
-    async def _listen(self) -> None:
-        async for batch in self._bus.batches(await self._queue.cursor() or 0):
+    async def _listen(self, heart: Heart) -> None:
+        async for batch in self._bus.batches(await self._queue.cursor() or 0, idle_s=TURN_S):
+            await heart.turn()
             await self.read(batch)
 
     async def _serve(self, target: NoticeTarget) -> None:
@@ -174,13 +177,14 @@ def _times(queued: QueuedNotice) -> str:
     return f" ({queued.count} times)" if queued.count > 1 else ""
 
 
-async def keep_telling(herald: Herald, again_s: float = 5.0) -> None:
+async def keep_telling(herald: Herald, heart: Heart, again_s: float = 5.0) -> None:
     """Runs it again when the store was away."""
     while True:
+        await heart.turn()
         try:
             await herald.begin()
-            await herald.run()
-            return
+            await herald.run(heart)
+            await heart.rest(math.inf)  # there is nobody to be told
         except* StoreError as errors:
             log.warning("people are told later: %s", errors.exceptions[0])
-        await asyncio.sleep(again_s)
+        await heart.rest(again_s)

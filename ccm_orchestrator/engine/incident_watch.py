@@ -15,6 +15,7 @@ from ccm_orchestrator.domain.events import StoredEvent
 from ccm_orchestrator.domain.incident_rules import BOUNDARIES, meaning
 from ccm_orchestrator.domain.incidents import Change, Closing, IncidentKind, Key, Opening, Trouble
 from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.heartbeats import TURN_S, Heart
 from ccm_orchestrator.engine.incident_book import IncidentBook, standing
 from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.ports.incidents import IncidentStore
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 10.0
 AGAIN_S = 5.0
+LONGEST_LOOK_S = 120.0
 RECOVERY_S = 300.0
 """How long a recovery may take before a person is needed."""
 SAVE_EVERY = 1_000
@@ -53,11 +55,11 @@ class IncidentWatch:
         self._since_s: dict[Key, float] = {}
         """When this daemon first saw it."""
 
-    async def run(self) -> None:
+    async def run(self, looker: Heart, reader: Heart) -> None:
         """For as long as the daemon lives."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_looking())
-            group.create_task(self._keep_reading())
+            group.create_task(self._keep_looking(looker))
+            group.create_task(self._keep_reading(reader))
 
     async def look(self) -> None:
         """One look at everything."""
@@ -104,20 +106,23 @@ class IncidentWatch:
                 changes += [Closing(*each, now, probe.healed_by[key[0]]) for each in over]
         return changes
 
-    async def _keep_looking(self) -> None:
+    async def _keep_looking(self, heart: Heart) -> None:
         while True:
-            await self.look()
-            await asyncio.sleep(LOOK_S)
+            await heart.turn()
+            await heart.during(self.look(), LONGEST_LOOK_S)
+            await heart.rest(LOOK_S)
 
-    async def _keep_reading(self) -> None:
+    async def _keep_reading(self, heart: Heart) -> None:
         while True:
+            await heart.turn()
             try:
                 noted = await self._begin()
-                async for batch in self._bus.batches(noted, kinds=BOUNDARIES):
+                async for batch in self._bus.batches(noted, idle_s=TURN_S, kinds=BOUNDARIES):
+                    await heart.turn()
                     noted = await self.read(batch, noted)
             except StoreError as error:
                 log.warning("what became of agents is read later: %s", error.message)
-            await asyncio.sleep(AGAIN_S)
+            await heart.rest(AGAIN_S)
 
     async def _begin(self) -> int:
         """What happened before there was any book is no news."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 from ccm_orchestrator.domain.events import BusEvent, HookRecord
 from ccm_orchestrator.engine.failpoints import RUN_DISCARDED, RUN_INGESTED
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.errors import StoreUnavailable
 from ccm_orchestrator.ports.agents import AgentDriver, Reading
@@ -42,10 +44,11 @@ class Intake:
         self._dirty.add(run_id)
         self._news.set()
 
-    async def run(self) -> None:
+    async def run(self, heart: Heart) -> None:
         """For ever: whatever is marked is ingested, all marked runs in one commit."""
         while True:
-            await self._news.wait()
+            await heart.turn()
+            await heart.rest(math.inf, self._news)
             self._news.clear()
             dirty, self._dirty = self._dirty, set()
             try:
@@ -53,7 +56,7 @@ class Intake:
             except StoreUnavailable as error:
                 log.warning("hook events stay in the spool for now: %s", error.message)
                 self._dirty |= dirty
-                await asyncio.sleep(RETRY_S)
+                await heart.rest(RETRY_S)
                 self._news.set()
 
     async def drain(self, run_id: str) -> None:

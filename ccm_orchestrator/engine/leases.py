@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from ccm_orchestrator.domain.task import LeaseKey
+from ccm_orchestrator.engine.heartbeats import Beat, no_beat
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue
 from ccm_orchestrator.errors import StoreError, TaskNotFound
@@ -43,8 +44,9 @@ class Leases:
         """Starting and finishing are allowed only while this holds."""
         return self._parts.clock.uptime_s() < self._trusted_until.get(key, 0.0)
 
-    async def renew(self, fresh_s: float = 0.0) -> dict[str, LeaseAnswer]:
+    async def renew(self, fresh_s: float = 0.0, beat: Beat = no_beat) -> dict[str, LeaseAnswer]:
         """One call for all runs and for all that is still to be told; none when the last one was made within `fresh_s`.
+        `beat` is called between calls.
 
         Raises: StoreUnavailable, and of a store that is somewhere else StoreRefused and its kin.
         """
@@ -55,7 +57,7 @@ class Leases:
         keys = await self._held()
         if not keys and asked_at_s < self._renewed_at_s + parts.limits.renew_interval_s:
             return {}  # a sign of life is not due yet, and there is no run that anybody could want something of
-        answers = await self._adopt([key for key in keys if key not in self._trusted_until])
+        answers = await self._adopt([key for key in keys if key not in self._trusted_until], beat)
         keys = [key for key in keys if key.task_id not in answers]
         asked_at_s = parts.clock.uptime_s()
         answers |= await store.renew(parts.system_id, parts.boot_id, keys, parts.limits.lease_s)
@@ -67,10 +69,10 @@ class Leases:
                 self.grant(key, asked_at_s)
         return answers
 
-    async def confirm(self, key: LeaseKey) -> LeaseAnswer:
+    async def confirm(self, key: LeaseKey, beat: Beat = no_beat) -> LeaseAnswer:
         """OK when the lease is trusted, FENCED when it is lost. Raises: as `renew`."""
         while not self.trusted(key):
-            if (await self.renew()).get(key.task_id, LeaseAnswer.FENCED) is LeaseAnswer.FENCED:
+            if (await self.renew(beat=beat)).get(key.task_id, LeaseAnswer.FENCED) is LeaseAnswer.FENCED:
                 return LeaseAnswer.FENCED
         return LeaseAnswer.OK
 
@@ -89,10 +91,11 @@ class Leases:
             keys += [deed.key for deed in await self._parts.outbox.deeds(self.queue.name, ALL)]
         return list(dict.fromkeys(keys))
 
-    async def _adopt(self, keys: Iterable[LeaseKey]) -> dict[str, LeaseAnswer]:
+    async def _adopt(self, keys: Iterable[LeaseKey], beat: Beat) -> dict[str, LeaseAnswer]:
         """Claims of an earlier start of this daemon, which the store has not confirmed for this one yet."""
         parts, answers = self._parts, {}
         for key in keys:
+            beat()
             asked_at_s = parts.clock.uptime_s()
             try:
                 answer = await self.queue.store.adopt(key, parts.system_id, parts.boot_id, parts.limits.lease_s)
@@ -101,4 +104,5 @@ class Leases:
             answers[key.task_id] = answer
             if answer is not LeaseAnswer.FENCED:
                 self.grant(key, asked_at_s)
+        beat()
         return answers

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.presence import CONNECTION_GAP, SILENT_AFTER
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue
 from ccm_orchestrator.errors import StoreError
@@ -25,13 +25,14 @@ class Neighbours:
         self._silent: set[str] = set()
         """Those that were told of."""
 
-    async def run(self) -> None:
+    async def run(self, heart: Heart) -> None:
         while True:
+            await heart.turn()
             try:
                 await self._look()
             except StoreError as error:
                 log.debug("the other machines are not looked at: %s", error.message)
-            await asyncio.sleep(LOOK_S)
+            await heart.rest(LOOK_S)
 
     async def _look(self) -> None:
         silent = silent_systems(await self._queue.store.systems(), self._parts.system_id)

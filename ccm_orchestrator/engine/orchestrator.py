@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.engine.adoption import adopt_all
@@ -13,6 +14,7 @@ from ccm_orchestrator.engine.cancelling import cancel_all
 from ccm_orchestrator.engine.capacity import Capacity
 from ccm_orchestrator.engine.courier import Courier
 from ccm_orchestrator.engine.dispatcher import Dispatcher
+from ccm_orchestrator.engine.heartbeats import TURN_S, Heart, Hearts
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.live import LiveRun
@@ -24,11 +26,14 @@ from ccm_orchestrator.engine.settle import patiently
 from ccm_orchestrator.engine.sweep import Sweeper
 from ccm_orchestrator.errors import StaleTerm, StoreError, StoreUnavailable, TerminalError
 from ccm_orchestrator.ports.journal import RunQuery
-from ccm_orchestrator.ports.launching import WakeupKind
+from ccm_orchestrator.ports.launching import Wakeup, WakeupKind
 
 log = logging.getLogger(__name__)
 
 TIDY_S = 3600.0
+LONGEST_TIDYING_S = 600.0
+LONGEST_START_S = 60.0
+"""Of the tmux server, by whoever keeps it."""
 BEAT_S = 1.0
 
 
@@ -53,21 +58,18 @@ class Orchestrator:
         self._renew_now = asyncio.Event()
         self._stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.beats = 0
+        self.hearts = Hearts(limits.beat_s, parts.stall)
         self.ready = False
 
     @property
-    def progress(self) -> tuple[int, int]:
-        """Both numbers rise while the loop turns, the database answers and the first dispatcher goes round.
-
-        While starting there is no dispatcher to go round; waiting for a full disk is progress, too.
-        """
-        return self.beats, self._dispatchers[0].ticks if self.ready else self.beats
+    def turns(self) -> int:
+        """Of the embedded store's dispatcher."""
+        return self._dispatchers[0].ticks if self.ready else 0
 
     async def run(self) -> None:
         """Until `stop`. The agents live on. Raises: StaleTerm when it was superseded."""
         self._loop = asyncio.get_running_loop()
-        beat = asyncio.create_task(self._beat())
+        beat = asyncio.create_task(self._beat(self.hearts.add("database")))
         start, stop = asyncio.create_task(self._start_up()), asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -85,10 +87,16 @@ class Orchestrator:
 
     async def _start_up(self) -> None:
         """Everything that an earlier daemon left is taken over before anything is claimed."""
-        parts = self._parts
-        term = await patiently(lambda: parts.journal.begin_term(parts.boot_id))
-        await patiently(lambda: parts.queues.local.register_system(parts.system, parts.boot_id))
-        await self._start_terminal()
+        with self.hearts.beating("start-up") as heart:
+            await self._take_over(heart)
+        self.ready = True
+
+    async def _take_over(self, heart: Heart) -> None:
+        await heart.turn()
+        parts, beat = self._parts, heart.beat
+        term = await patiently(lambda: parts.journal.begin_term(parts.boot_id), beat)
+        await patiently(lambda: parts.queues.local.register_system(parts.system, parts.boot_id), beat)
+        await heart.during(self._start_terminal(), LONGEST_START_S)
         await parts.watch.start()
         self._dispatchers = [
             Dispatcher(parts, term, self._roster, self._intake, leases, self._capacity, self._check_term)
@@ -96,27 +104,37 @@ class Orchestrator:
         ]
         self._couriers = [Courier(parts, queue, self._leases[queue.name]) for queue in parts.queues.remotes]
         for courier in self._couriers:
-            await patiently(courier.start)
-        found = await patiently(lambda: adopt_all(parts, term, self._roster, self._intake, self._leases))
-        await patiently(self._dispatchers[0].recover_claims)
+            await patiently(courier.start, beat)
+        found = await patiently(lambda: adopt_all(parts, term, self._roster, self._intake, self._leases, beat), beat)
+        await patiently(lambda: self._dispatchers[0].recover_claims(heart), beat)
         started = {"term": term, "adopted": len(found.decisions)}
-        await patiently(lambda: parts.bus.publish(BusEvent(EventKind.DAEMON_STARTED, parts.clock.now(), data=started)))
-        self.ready = True
+        event = BusEvent(EventKind.DAEMON_STARTED, parts.clock.now(), data=started)
+        await patiently(lambda: parts.bus.publish(event), beat)
+
+    def _duties(self) -> list[Coroutine[None, None, None]]:
+        """Each never ends by itself, and has a heart."""
+        queues, remotes = self._parts.queues, self._parts.queues.remotes
+        return [
+            self._listen(self._heart("listener")),
+            self._intake.run(self._heart("intake")),
+            self._tidy(self._heart("tidying", LONGEST_TIDYING_S)),
+            Sweeper(self._parts, self._roster.runs).run(self._heart("sweeper")),
+            *(self._renew(self._leases[queue.name], self._heart("renewal", queue)) for queue in queues),
+            *(self._rescue(self._leases[queue.name], self._heart("rescue", queue)) for queue in queues),
+            *(one.run(self._heart("courier", queue)) for one, queue in zip(self._couriers, remotes, strict=True)),
+            *(Neighbours(self._parts, queue).run(self._heart("neighbours", queue)) for queue in remotes),
+            *(one.run(self._heart("dispatcher", queue)) for one, queue in zip(self._dispatchers, queues, strict=True)),
+        ]
+
+    def _heart(self, duty: str, of: Queue | float | None = None) -> Heart:
+        """Of a duty, or of one that is done for a queue; a number is the deadline of one that takes long."""
+        if isinstance(of, Queue):
+            deadline_s = self._parts.limits.remote_beat_s if of.remote else None
+            return self.hearts.add(f"{duty} of {of.name}", deadline_s)
+        return self.hearts.add(duty, of)
 
     async def _serve(self) -> None:
-        sweeper = Sweeper(self._parts, self._roster.runs)
-        duties = [
-            self._listen(),
-            self._intake.run(),
-            self._tidy(),
-            sweeper.run(),
-            *(self._renew(leases) for leases in self._leases.values()),
-            *(self._rescue(leases) for leases in self._leases.values()),
-            *(courier.run() for courier in self._couriers),
-            *(Neighbours(self._parts, queue).run() for queue in self._parts.queues.remotes),
-            *(dispatcher.run() for dispatcher in self._dispatchers),
-        ]
-        tasks: list[asyncio.Task[object]] = [asyncio.create_task(duty) for duty in duties]
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(duty) for duty in self._duties()]
         stop: asyncio.Task[object] = asyncio.create_task(self._stop.wait())
         try:
             done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -170,37 +188,52 @@ class Orchestrator:
 
     # --- duties ---
 
-    async def _listen(self) -> None:
-        async for wakeup in self._parts.watch.wakeups():
-            if wakeup.kind is WakeupKind.SPOOL and wakeup.run_id is not None:
-                self._intake.mark(wakeup.run_id)
-            else:
-                self._roster.wake(wakeup)
-
-    async def _renew(self, leases: Leases) -> None:
+    async def _listen(self, heart: Heart) -> None:
+        """A hint that waits is taken at once; whether there are any is no proof of anything."""
+        wakeups = aiter(self._parts.watch.wakeups())
         while True:
+            await heart.turn()
+            upcoming: asyncio.Future[Any] = asyncio.ensure_future(anext(wakeups))
+            try:
+                while not (await asyncio.wait({upcoming}, timeout=TURN_S))[0]:
+                    await heart.turn()
+            finally:
+                upcoming.cancel()
+            self._hear(upcoming.result())
+
+    def _hear(self, wakeup: Wakeup) -> None:
+        if wakeup.kind is WakeupKind.SPOOL and wakeup.run_id is not None:
+            self._intake.mark(wakeup.run_id)
+        else:
+            self._roster.wake(wakeup)
+
+    async def _renew(self, leases: Leases, heart: Heart) -> None:
+        while True:
+            await heart.turn()
             poked = self._renew_now
             try:
-                self._roster.answer(leases.queue.name, await leases.renew())
+                self._roster.answer(leases.queue.name, await leases.renew(beat=heart.beat))
             except StoreError as error:
                 log.log(_grade(leases.queue), "leases of %s are not renewed: %s", leases.queue.name, error.message)
-            await _sleep_or(poked, self._parts.limits.renew_interval_s)
+            await heart.rest(self._parts.limits.renew_interval_s, poked)
 
-    async def _rescue(self, leases: Leases) -> None:
+    async def _rescue(self, leases: Leases, heart: Heart) -> None:
         parts, queue = self._parts, leases.queue
         while True:
+            await heart.turn()
             try:
                 # After a suspend our own leases look expired.
-                self._roster.answer(queue.name, await leases.renew(fresh_s=parts.limits.renew_interval_s))
+                self._roster.answer(queue.name, await leases.renew(parts.limits.renew_interval_s, heart.beat))
                 for task in await queue.store.rescue(parts.system_id, parts.limits.takeover_grace_s):
                     log.info("task %s is %s again", task.task_id, task.status)
             except StoreError as error:
                 log.log(_grade(queue), "rescue in %s is skipped: %s", queue.name, error.message)
-            await asyncio.sleep(parts.limits.rescue_interval_s * (2 if queue.remote else 1))
+            await heart.rest(parts.limits.rescue_interval_s * (2 if queue.remote else 1))
 
-    async def _tidy(self) -> None:
+    async def _tidy(self, heart: Heart) -> None:
         parts = self._parts
         while True:
+            await heart.turn()
             for run_id in self._roster.ids():
                 self._intake.mark(run_id)
             try:
@@ -210,16 +243,16 @@ class Orchestrator:
                 await parts.launchpad.sweep(keep, parts.limits.run_directory_age_s)
             except StoreUnavailable as error:
                 log.warning("tidying is skipped: %s", error.message)
-            await asyncio.sleep(TIDY_S)
+            await heart.rest(TIDY_S)
 
-    async def _beat(self) -> None:
+    async def _beat(self, heart: Heart) -> None:
         """The probe waits for the database: a hung one is no progress, one that answers "unavailable" is."""
         while True:
             try:
                 await self._parts.journal.open_claims()
             except StoreUnavailable as error:
                 log.warning("the journal is away: %s", error.message)
-            self.beats += 1
+            await heart.turn()
             await asyncio.sleep(BEAT_S)
 
     # --- starting ---
@@ -235,10 +268,3 @@ class Orchestrator:
 def _grade(queue: Queue) -> int:
     """That a store is away which is somewhere else, its dispatcher and its courier say once."""
     return logging.DEBUG if queue.remote else logging.WARNING
-
-
-async def _sleep_or(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), timeout_s)
-    except TimeoutError:
-        return

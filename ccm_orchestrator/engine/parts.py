@@ -10,7 +10,7 @@ from pathlib import Path
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.supervision import RetryPolicy
 from ccm_orchestrator.engine.bus import Bus
-from ccm_orchestrator.engine.failpoints import Reach, reach_nothing
+from ccm_orchestrator.engine.failpoints import Reach, Stall, reach_nothing, stall_nowhere
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.ports.agents import AgentDriver
 from ccm_orchestrator.ports.journal import Journal
@@ -41,6 +41,10 @@ class Limits:
     """How often a doubtful agent is looked at, and all windows are asked who wrote something."""
     look_interval_s: float = 60.0
     """How often everything of a settled agent is looked at when nothing was reported."""
+    beat_s: float = 15.0
+    """How long a loop may stand still."""
+    remote_beat_s: float = 20.0
+    """The same for one that calls a store that is somewhere else: longer than a call may take."""
     interrupt_grace_s: float = 30.0
     terminate_grace_s: float = 10.0
     run_directory_age_s: float = 7 * 24 * 3600.0
@@ -72,6 +76,7 @@ class Parts:
     """The profiles as a project's own file changes them (raises InvalidSettings); None: projects have no say."""
     chance: Callable[[], float] = random.random
     reach: Reach = reach_nothing
+    stall: Stall = stall_nowhere
 
     @property
     def system_id(self) -> str:

@@ -16,6 +16,7 @@ from ccm_orchestrator.domain.supervision import AfterFailure, NextStep, after_fa
 from ccm_orchestrator.domain.task import Hold, HoldReason
 from ccm_orchestrator.engine.ending import ENDED, GIVEN_BACK, Ending, figures
 from ccm_orchestrator.engine.failpoints import FINISH_ENDED, FINISH_RECORDED, FINISH_STOPPED
+from ccm_orchestrator.engine.heartbeats import Beat, no_beat
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.lingering import nothing_left
@@ -77,9 +78,13 @@ async def rest(live: LiveRun) -> None:
         await live.wait(REST_LOOK_S)
 
 
-async def patiently(act: Callable[[], Awaitable[T]]) -> T:
-    """Repeats while the store is away: an outcome is never dropped because a disk is full or a server down."""
+async def patiently(act: Callable[[], Awaitable[T]], beat: Beat = no_beat) -> T:
+    """Repeats while the store is away: an outcome is never dropped because a disk is full or a server down.
+
+    Each try is a `beat`: to wait for an answer is progress, to wait in vain for "unavailable" is none.
+    """
     while True:
+        beat()
         try:
             return await act()
         except StoreUnavailable as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
 from ccm_orchestrator.domain.agent import AgentState
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.errors import StoreUnavailable, TerminalError
@@ -37,12 +37,13 @@ class Sweeper:
         self._parts = parts
         self._runs = runs
 
-    async def run(self) -> None:
+    async def run(self, heart: Heart) -> None:
         while True:
+            await heart.turn()
             await self._look_at_windows()
             await self._look_at_intents()
             await self._save_views()
-            await asyncio.sleep(self._parts.limits.sweep_interval_s)
+            await heart.rest(self._parts.limits.sweep_interval_s)
 
     async def _look_at_windows(self) -> None:
         wanted = {live.run.run_id: live for live in self._runs() if screen_is_needed(live)}

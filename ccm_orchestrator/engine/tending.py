@@ -29,6 +29,7 @@ from ccm_orchestrator.domain.standing_agent import (
 from ccm_orchestrator.domain.task import NewTask, Task, TaskStatus
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import AgentStatus, Control
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.errors import InputError, OrchestratorError, RunNotFound, TaskNotFound, WrongStatus
@@ -37,7 +38,9 @@ from ccm_orchestrator.ports.world import Clock
 
 log = logging.getLogger(__name__)
 
-SWEEP_S = 15.0
+SWEEP_S = 5.0
+LONGEST_TENDING_S = 600.0
+"""Of one agent: a working copy of a large repository may be made for it."""
 SOURCE = "standing"
 STOPPED = "The agent was stopped."
 _NEWS = frozenset(
@@ -80,28 +83,29 @@ class Tending:
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._told: dict[str, StandingStatus] = {}
 
-    async def run(self) -> None:
+    async def run(self, heart: Heart) -> None:
         """For ever. What cannot be done now is tried again at the next sweep."""
         cursor = await self.bus.log.last_seq()
-        await self._sweep()
+        await self._sweep(heart)
         async for stored in self.bus.follow(cursor, idle_s=SWEEP_S, kinds=_NEWS):
+            await heart.turn()
             if stored is None:
-                await self._sweep()
+                await self._sweep(heart)
             elif stored.event.kind in _NEWS and stored.event.task_id is not None:
-                await self._heard(stored.event.task_id)
+                await self._heard(stored.event.task_id, heart)
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, heart: Heart) -> None:
         for agent_id in await self._store.unsettled():
-            await self._try(agent_id)
+            await self._try(agent_id, heart)
 
-    async def _heard(self, task_id: str) -> None:
+    async def _heard(self, task_id: str, heart: Heart) -> None:
         for agent in await self._store.agents():
             if agent.task_id == task_id:
-                await self._try(agent.agent_id)
+                await self._try(agent.agent_id, heart)
 
-    async def _try(self, agent_id: str) -> None:
+    async def _try(self, agent_id: str, heart: Heart) -> None:
         try:
-            await self.tend(agent_id)
+            await heart.during(self.tend(agent_id), LONGEST_TENDING_S)
         except OrchestratorError as error:
             log.warning("standing agent %s is tended later: %s", agent_id[:8], error.message)
 

@@ -102,7 +102,9 @@ class Settings(Table):
         json_schema_extra={"default_text": "none: measured"},
     )
     watchdog_s: Positive = Field(
-        default=60.0, description="Seconds without progress after which a stuck orchestrator is replaced."
+        default=15.0,
+        description="Seconds without progress after which a loop of the daemon counts as stuck: an orchestrator is "
+        "replaced, and what that does not mend is started anew as a process.",
     )
     event_retention_days: Positive = Field(
         default=30.0, description="Days that published events and raw hook events are kept."

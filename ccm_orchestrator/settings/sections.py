@@ -251,5 +251,5 @@ class FaultsTable(Table):
     """Faults on purpose, for tests of the daemon itself. Leave them alone."""
 
     crash_at: str = Field(default="", description="Point at which the daemon kills itself.")
-    hang_at: str = Field(default="", description="Point at which the orchestrator hangs, once.")
+    hang_at: str = Field(default="", description="Point at which the orchestrator hangs, or loop that does, once.")
     hang_until: Directory | None = Field(default=None, description="File whose appearance ends that hang.")

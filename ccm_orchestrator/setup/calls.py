@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ccm_orchestrator.errors import OrchestratorError
 
 COMMAND_TIMEOUT_S = 150.0
-"""Longer than the daemon's own TimeoutStartSec: `start` returns when it is ready."""
+"""Longer than a start usually takes: `start` returns when the daemon is ready."""
 
 
 def run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -18,3 +18,5 @@ class ServiceStatus:
     files: tuple[str, ...] = field(default=())
     problem: str = ""
     """Why the manager cannot be asked; empty when it can."""
+    says: str = ""
+    """What the daemon tells its manager of itself; empty where the manager keeps no such line."""

@@ -71,6 +71,7 @@ class Systemd:
             ("the machine" if with_machine else "login") if enabled else "",
             files,
             self._problem(),
+            daemon.get("StatusText", ""),
         )
 
     def _require_manager(self) -> None:
@@ -133,7 +134,7 @@ class Systemd:
         return f"{unit}@{self._installation.user}.service" if self._system else f"{unit}.service"
 
     def _properties(self, unit: str) -> Mapping[str, str]:
-        wanted = "LoadState,ActiveState,UnitFileState,NRestarts"
+        wanted = "LoadState,ActiveState,UnitFileState,NRestarts,StatusText"
         shown = run([*self._manager, "show", self._name(unit), f"--property={wanted}"]).stdout
         return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
 

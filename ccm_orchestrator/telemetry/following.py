@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 from ccm_orchestrator.domain.events import BusEvent
 from ccm_orchestrator.engine.bus import READ_BATCH, Bus
+from ccm_orchestrator.engine.heartbeats import TURN_S, Heart
 from ccm_orchestrator.errors import OrchestratorError, StoreError
 
 log = logging.getLogger(__name__)
 
 GATHER_S = 0.2
 """After something was published, so that a burst of events is read at once."""
-IDLE_S = 60.0
+IDLE_S = TURN_S
 RETRY_S = 2.0
 
 Listener = Callable[[BusEvent], None]
@@ -25,8 +27,9 @@ Listener = Callable[[BusEvent], None]
 class Follower:
     """Begins with what is published after `start`; what an earlier daemon published is its own business."""
 
-    def __init__(self, bus: Bus, listeners: Sequence[Listener]) -> None:
+    def __init__(self, bus: Bus, listeners: Sequence[Listener], heart: Heart | None = None) -> None:
         self._bus = bus
+        self._heart = heart or Heart("telemetry", math.inf)
         self._listeners = listeners
         self._cursor = 0
         self._task: asyncio.Task[None] | None = None
@@ -56,6 +59,7 @@ class Follower:
 
     async def _follow(self) -> None:
         while True:
+            await self._heart.turn()
             waiting = asyncio.ensure_future(self._bus.wait(IDLE_S))
             await asyncio.sleep(0)  # registered before the read: nothing can fall between the two
             try:

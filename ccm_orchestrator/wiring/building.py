@@ -32,7 +32,16 @@ from ccm_orchestrator.adapters.workshops import GitWorkshops
 from ccm_orchestrator.domain.supervision import RetryPolicy
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
-from ccm_orchestrator.engine.failpoints import Reach, crash_at, hang_at, reach_nothing
+from ccm_orchestrator.engine.failpoints import (
+    FAIL_POINTS,
+    Reach,
+    Stall,
+    crash_at,
+    hang_at,
+    reach_nothing,
+    stall_at,
+    stall_nowhere,
+)
 from ccm_orchestrator.engine.outputs import Outputs
 from ccm_orchestrator.engine.parts import Limits
 from ccm_orchestrator.engine.queues import Queues
@@ -204,6 +213,7 @@ def build_limits(settings: Settings) -> Limits:
         rescue_interval_s=min(15.0, settings.takeover_grace_s / 4),
         poll_interval_s=settings.poll_interval_s,
         sweep_interval_s=settings.sweep_interval_s,
+        beat_s=settings.watchdog_s,
         interrupt_grace_s=settings.stop.interrupt_grace_s,
         terminate_grace_s=settings.stop.terminate_grace_s,
     )
@@ -233,6 +243,14 @@ def build_reach(settings: Settings) -> Reach:
     faults = settings.faults
     if faults.crash_at:
         return crash_at(faults.crash_at)
-    if faults.hang_at and faults.hang_until:
+    if faults.hang_at in FAIL_POINTS and faults.hang_until:
         return hang_at(faults.hang_at, faults.hang_until)
     return reach_nothing
+
+
+def build_stall(settings: Settings) -> Stall:
+    """For every loop of the daemon, whichever of them hangs."""
+    faults = settings.faults
+    if faults.hang_at and faults.hang_at not in FAIL_POINTS and faults.hang_until:
+        return stall_at(faults.hang_at, faults.hang_until)
+    return stall_nowhere

@@ -12,13 +12,8 @@ import importlib
 import logging
 import os
 import secrets
-import signal
-import sys
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Coroutine, Mapping
 from typing import Protocol
-
-import sdnotify
 
 from ccm_orchestrator import __version__
 from ccm_orchestrator.adapters.clock import SystemClock
@@ -33,18 +28,20 @@ from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.engine.heartbeats import Heart, Hearts
 from ccm_orchestrator.engine.orchestrator import Orchestrator
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.permission_record import PermissionRecord
 from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.engine.watchdog import Watchdog
-from ccm_orchestrator.errors import InvalidSettings, OrchestratorError, StoreError
+from ccm_orchestrator.errors import InvalidSettings, StoreError
 from ccm_orchestrator.security.identity import Identity, Users
 from ccm_orchestrator.security.keyring import KeyRing
 from ccm_orchestrator.security.rates import RateLimits
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.settings.sources import read_project_file
+from ccm_orchestrator.wiring.announcing import Announcer
 from ccm_orchestrator.wiring.building import (
     build_drivers,
     build_launchpad,
@@ -55,6 +52,7 @@ from ccm_orchestrator.wiring.building import (
     build_retry,
     build_second_door,
     build_sessions,
+    build_stall,
     build_standing,
     build_stores,
     build_system,
@@ -64,14 +62,19 @@ from ccm_orchestrator.wiring.building import (
 )
 from ccm_orchestrator.wiring.observing import Telemetry
 from ccm_orchestrator.wiring.probes import Health, build_probes
+from ccm_orchestrator.wiring.self_check import keep_asking, keep_turning
+from ccm_orchestrator.wiring.standing_report import keep_saying
+from ccm_orchestrator.wiring.starts import Past, Starts, pause_s
 from ccm_orchestrator.wiring.telling import Telling
+from ccm_orchestrator.wiring.upkeep import keep_tending, keep_up
 
 log = logging.getLogger(__name__)
 
 EXIT_HUNG = 70
 """The process ends itself when no fresh orchestrator helps; whoever supervises it starts it anew."""
-UPKEEP_S = 60.0
-TEND_AGAIN_S = 5.0
+API_BEAT_S = 20.0
+READ_MB_PER_S = 10.0
+"""What the slowest disk is trusted to read of a database."""
 
 
 class Remote(Protocol):
@@ -81,6 +84,9 @@ class Remote(Protocol):
 
     async def start(self) -> None:
         """Waits for nobody for long."""
+
+    def report(self, heart: Heart) -> None:
+        """That heart beats from now on while its own life goes on."""
 
     async def stop(self) -> None: ...
 
@@ -110,56 +116,72 @@ class Daemon:
         self._bus = Bus(
             self._stores.events, self._telemetry.metrics.hooks_recorded, PermissionRecord(self._stores.audit).note
         )
-        self._telling = Telling(settings, self._stores, self._bus, self._clock)
+        self._starts = Starts(settings.state_directory / "starts.json")
+        self._telling = Telling(settings, self._stores, self._bus, self._clock, self._starts)
         self._secrets: LocalSecrets | None = None
         self._drivers = build_drivers(settings, environment, self._stores.tasks)
         self._terminal = build_terminal(settings)
-        self._notifier = sdnotify.SystemdNotifier()
-        self._reach = build_reach(settings)
+        self._announcer = Announcer()
+        self._reach, self._stall = build_reach(settings), build_stall(settings)
+        self._hearts = Hearts(settings.watchdog_s, self._stall)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = asyncio.Event()
         self._duties: list[asyncio.Task[None]] = []
         self._server: ApiServer | None = None
         self._watchdog = Watchdog(
             build=self._build_orchestrator,
-            timeout_s=settings.watchdog_s,
+            around=self._hearts,
             stacks_file=settings.state_directory / "logs" / "stacks.log",
-            proof=lambda: self._notifier.notify("WATCHDOG=1"),
+            proof=self._announcer.proof,
             incident=self._incident,
             give_up=self._give_up,
         )
+        self._in_order = True
 
     async def start(self) -> None:
         """Raises: OrchestratorError (with one sentence) when it cannot."""
+        try:
+            await self._start()
+        except Exception as error:
+            self._in_order = False
+            self._starts.refused(str(error))
+            raise
+
+    async def _start(self) -> None:
         settings = self.settings
         settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.state_directory.chmod(0o700)
         self._lock.acquire()
         self._telemetry.start_log()
         self._loop = asyncio.get_running_loop()
-        report = await self._stores.database.open()
-        await self._telling.begin()
+        past = self._starts.begin()
+        await self._wait_after(past)
+        report = await self._stores.database.open(self._opening)
+        await self._telling.begin(past)
         if self._remote is not None:
             await self._remote.start()
+            self._remote.report(self._hearts.add("Supabase connections"))
         self._secrets = load_local_secrets(settings.state_directory)
         self._telemetry.know(self._secrets)
-        await self._telemetry.follow(self._bus)
+        await self._telemetry.follow(self._bus, self._hearts.add("telemetry"))
         await self._require_somebody_to_let_in()
         self._server = self._build_server(self._secrets)
         await self._server.start()
         settings.url_file.touch(mode=0o600)
         settings.url_file.write_text(f"{settings.api_url}\n", encoding="utf-8")
+        self._announcer.working("takes over the agents that are there")
+        self._begin(keep_turning(self._hearts.add("event loop")))
         self._watchdog.start()
         await self._report_damage(report)
         await self._ready.wait()
         await self._telling.ready()
-        self._duties = [asyncio.create_task(duty) for duty in (self._keep_up(), self._tend(), self._watch())]
-        self._notifier.notify("READY=1")
+        self._begin(*self._build_duties())
+        self._announcer.ready()
         log.info("ready on %s, state in %s", settings.api_url, settings.state_directory)
 
     async def stop(self) -> None:
         """Agents live on. Tolerates a start that failed half-way."""
-        self._notifier.notify("STOPPING=1")
+        self._announcer.stopping("stopping: requests and events are finished, agents go on")
         for duty in self._duties:
             duty.cancel()
         watchdog = asyncio.create_task(asyncio.to_thread(self._watchdog.stop))
@@ -171,10 +193,45 @@ class Daemon:
             await self._remote.stop()
         with contextlib.suppress(StoreError):
             await self._bus.publish(BusEvent(EventKind.DAEMON_STOPPED, self._clock.now()))
-            self._telling.stopped()
+        if self._in_order:
+            self._starts.stopped()
         await self._telemetry.stop()
+        self._announcer.working("stopping: the database is closed")
         await self._stores.database.close()
         self._lock.release()
+
+    def _begin(self, *duties: Coroutine[None, None, None]) -> None:
+        self._duties += [asyncio.create_task(duty) for duty in duties]
+
+    def _build_duties(self) -> list[Coroutine[None, None, None]]:
+        settings, hearts, stores = self.settings, self._hearts, self._stores
+        assert self._server is not None
+        api = hearts.add("API", API_BEAT_S)
+        health = self._remote.health if self._remote else None
+        probes = build_probes(settings, stores, self._terminal, self._clock, health)
+        figures = (stores.figures, settings.max_agents, self._trouble, self._supabase_state)
+        return [
+            keep_asking(api, self._server.host, self._server.port),
+            keep_up(hearts.add("upkeep"), settings, stores, self._control, self._telling, self._clock),
+            keep_tending(hearts.add("standing agents"), self._tending),
+            self._telling.run(probes, hearts),
+            *([keep_saying(self._announcer, hearts.add("status"), *figures)] if self._announcer.heard else []),
+        ]
+
+    async def _wait_after(self, past: Past) -> None:
+        """One that dies again and again is started again and again, but not at once. By hand it always is."""
+        wait_s = pause_s(past.deaths) if self._announcer.heard else 0.0
+        if wait_s:
+            why = f" ({past.why})" if past.why else ""
+            sentence = f"waits {wait_s:g} s before it starts, because it died {past.deaths} times in a row{why}"
+            log.warning("the daemon %s", sentence)
+            self._announcer.working(sentence, wait_s)
+            await asyncio.sleep(wait_s)
+
+    def _opening(self, what: str) -> None:
+        """Called from the database's thread, before what takes the longer the larger it is."""
+        with contextlib.suppress(OSError):
+            self._announcer.working(what, self.settings.database.stat().st_size / 1e6 / READ_MB_PER_S)
 
     def reopen_log(self) -> None:
         """Somebody has moved the log file."""
@@ -239,6 +296,7 @@ class Daemon:
                 run_token=self._secrets.run_token,
                 permission_url=lambda run_id: f"{settings.api_url}/internal/hooks/{run_id}/permission",
                 reach=self._reach,
+                stall=self._stall,
             ),
         )
 
@@ -318,6 +376,7 @@ class Daemon:
 
     def _incident(self, sentence: str) -> None:
         """Called from the watchdog's thread."""
+        self._announcer.status(sentence)
         event = BusEvent(EventKind.DAEMON_INCIDENT, self._clock.now(), data={"message": sentence})
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._bus.publish(event), self._loop)
@@ -325,7 +384,8 @@ class Daemon:
 
     def _give_up(self, sentence: str) -> None:
         """Called from the watchdog's thread. Whoever supervises this process starts it anew."""
-        self._telling.gave_up(sentence)
+        self._announcer.status(sentence)
+        self._starts.gave_up(sentence)
         os._exit(EXIT_HUNG)
 
     async def _report_damage(self, report: OpenReport) -> None:
@@ -336,59 +396,3 @@ class Daemon:
         log.error("%s", sentence)
         await self._bus.publish(BusEvent(EventKind.DAEMON_INCIDENT, self._clock.now(), data={"message": sentence}))
         await self._telling.damaged(sentence)
-
-    async def _watch(self) -> None:
-        health = self._remote.health if self._remote else None
-        await self._telling.run(build_probes(self.settings, self._stores, self._terminal, self._clock, health))
-
-    async def _keep_up(self) -> None:
-        """Backups (the first one soon after the start), retention and requests that nobody answered."""
-        backup_due_at_s = self._clock.uptime_s()
-        while True:
-            await asyncio.sleep(UPKEEP_S)
-            try:
-                await self._control.expire_permissions()
-                cutoff = self._clock.now() - timedelta(days=self.settings.event_retention_days)
-                await self._stores.events.prune(cutoff)
-                await self._telling.prune(cutoff)
-                if self.settings.backups.keep and self._clock.uptime_s() >= backup_due_at_s:
-                    backup_due_at_s = self._clock.uptime_s() + self.settings.backups.interval_hours * 3600
-                    await self._stores.database.backup()
-            except OrchestratorError as error:
-                log.warning("upkeep: %s", error.message)
-
-    async def _tend(self) -> None:
-        """Of standing agents, for as long as the daemon lives: a full disk only makes a pause."""
-        while True:
-            try:
-                await self._tending.run()
-            except StoreError as error:
-                log.warning("standing agents are tended later: %s", error.message)
-            await asyncio.sleep(TEND_AGAIN_S)
-
-
-def serve(settings: Settings) -> int:
-    """Runs the daemon until SIGTERM or SIGINT; the exit code. Raises: OrchestratorError when it cannot start."""
-    return asyncio.run(_serve(settings, dict(os.environ)))
-
-
-async def _serve(settings: Settings, environment: Mapping[str, str]) -> int:
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    daemon = Daemon(settings, environment)
-    loop.add_signal_handler(signal.SIGHUP, asked.set if sys.stdin and sys.stdin.isatty() else daemon.reopen_log)
-    start, stop = asyncio.create_task(daemon.start()), asyncio.create_task(asked.wait())
-    try:
-        await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if start.done():
-            start.result()
-            await stop
-        log.info("stopping; agents live on")
-    finally:
-        start.cancel()
-        stop.cancel()
-        await asyncio.gather(start, stop, return_exceptions=True)
-        await daemon.stop()
-    return 0

@@ -10,6 +10,7 @@ from typing import Protocol
 from ccm_orchestrator import __version__
 from ccm_orchestrator.domain.events import BusEvent
 from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.ports.figures import FigureStore
 from ccm_orchestrator.ports.world import Clock
@@ -72,14 +73,14 @@ class Telemetry:
         if self._log_file is not None:
             self._log_file.reopen()
 
-    async def follow(self, bus: Bus) -> None:
+    async def follow(self, bus: Bus, heart: Heart | None = None) -> None:
         """Before anything is published that it should hear of. Raises: StoreError, InvalidSettings."""
         listeners: list[Listener] = [log_fact, Counting(self.metrics).count]
         if self._settings.traces.enabled:
             self._tracing = self._build_tracing(bus)
             self._tracing.start()
             listeners.append(self._tracing.note)
-        self._follower = Follower(bus, listeners)
+        self._follower = Follower(bus, listeners, heart)
         await self._follower.start()
         self._lag = asyncio.create_task(watch_loop_lag(self.metrics.loop_lag_s.observe), name="loop lag")
 

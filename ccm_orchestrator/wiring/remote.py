@@ -10,12 +10,14 @@ from ccm_orchestrator.adapters.supabase.health import SupabaseHealth
 from ccm_orchestrator.adapters.supabase.keys import Signer, key_signer, shared_signer
 from ccm_orchestrator.adapters.supabase.migrations import shipped_migrations
 from ccm_orchestrator.adapters.supabase.store import SupabaseOptions, SupabaseStore
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.queues import Queue
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.ports.tasks import Project
 from ccm_orchestrator.security.secrets import Secret, find_secret
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.wiring.building import build_system
+from ccm_orchestrator.wiring.self_check import keep_turning
 
 SUPABASE = "supabase"
 
@@ -100,6 +102,10 @@ class SupabaseRemote:
 
     async def start(self) -> None:
         await self._store.start()
+
+    def report(self, heart: Heart) -> None:
+        """After `start`: from now on it beats while the thread of the connections gets on."""
+        self._store.loop.spawn(lambda: keep_turning(heart))
 
     async def stop(self) -> None:
         await self._store.stop()

@@ -7,13 +7,13 @@ import contextlib
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ccm_orchestrator.adapters.apprise.carrier import AppriseCarrier
 from ccm_orchestrator.adapters.clock import SystemClock
 from ccm_orchestrator.domain.incidents import IncidentKind, Trouble
 from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.heartbeats import Hearts
 from ccm_orchestrator.engine.herald import Herald, HeraldRules, keep_telling
 from ccm_orchestrator.engine.incident_book import IncidentBook
 from ccm_orchestrator.engine.incident_watch import IncidentWatch, Probe
@@ -21,7 +21,7 @@ from ccm_orchestrator.errors import OrchestratorError, StoreError
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.wiring.building import Stores
 from ccm_orchestrator.wiring.failed_start import LAST_TARGETS, keep_targets
-from ccm_orchestrator.wiring.starts import Starts, keep_starts, read_starts
+from ccm_orchestrator.wiring.starts import Past, Starts
 from ccm_orchestrator.wiring.targets import read_targets
 
 log = logging.getLogger(__name__)
@@ -32,10 +32,10 @@ STEADY_S = 600.0
 
 
 class Telling:
-    def __init__(self, settings: Settings, stores: Stores, bus: Bus, clock: SystemClock) -> None:
+    def __init__(self, settings: Settings, stores: Stores, bus: Bus, clock: SystemClock, starts: Starts) -> None:
         self._here = settings.system_id
         self._database = str(settings.database)
-        self._starts = settings.state_directory / "starts.json"
+        self._starts = starts
         self._stores = stores
         self._bus = bus
         self._clock = clock
@@ -53,24 +53,22 @@ class Telling:
         self._herald = Herald(self._targets.usable, stores.notices, carrier, bus, clock, self._project_of, rules)
         self._book = IncidentBook(stores.incidents, bus, clock, self._herald.tell_at_once)
 
-    async def begin(self) -> None:
-        """Counts this start, and opens what an earlier daemon's death means. A full disk is no reason not to start."""
+    async def begin(self, past: Past) -> None:
+        """Opens what an earlier daemon's death means. A full disk is no reason not to start."""
         for name, problem in self._targets.left_out.items():
             log.error("notification target %s is left out: %s", name, problem)
         keep_targets(self._kept_targets, self._table)
-        before = read_starts(self._starts)
-        deaths = before.deaths
-        keep_starts(self._starts, Starts(deaths + 1))
         with contextlib.suppress(StoreError):
             await self._herald.begin()
-        if deaths:
-            detail = "The daemon ended without saying goodbye, and was started again."
+        if past.deaths:
+            detail = past.why or "The daemon ended without saying goodbye, and was started again."
             await self._book.open(Trouble(IncidentKind.DAEMON_CRASHED, self._here, "start", detail))
-        if deaths >= CRASH_LOOP_AFTER:
-            detail = f"The daemon died {deaths} times in a row; look at its log."
+        if past.deaths >= CRASH_LOOP_AFTER:
+            why = f" Its last words: {past.why}" if past.why else ""
+            detail = f"The daemon died {past.deaths} times in a row; look at its log.{why}"
             await self._book.open(Trouble(IncidentKind.CRASH_LOOP, self._here, "start", detail))
-        if before.gave_up:
-            detail = f"No fresh orchestrator helped, and the daemon ended itself: {before.gave_up}"
+        if past.gave_up:
+            detail = f"The daemon ended itself, for nothing within it helped: {past.gave_up}"
             await self._book.open(Trouble(IncidentKind.RECOVERY_FAILED, self._here, "watchdog", detail))
 
     async def ready(self) -> None:
@@ -88,17 +86,13 @@ class Telling:
     async def orchestrator_ready(self) -> None:
         await self._book.close(IncidentKind.DAEMON_HUNG, self._here, "a fresh orchestrator")
 
-    def gave_up(self, sentence: str) -> None:
-        """The process ends itself now; the next one tells of it. Called from the watchdog's thread."""
-        keep_starts(self._starts, replace(read_starts(self._starts), gave_up=sentence))
-
-    async def run(self, probes: Sequence[Probe]) -> None:
+    async def run(self, probes: Sequence[Probe], hearts: Hearts) -> None:
         """Cancel it to end it."""
         own = Probe({IncidentKind.TARGET_UNUSABLE: "a target that can be used"}, self._bad_targets, math.inf)
         watch = IncidentWatch(self._book, self._stores.incidents, self._bus, self._clock, [own, *probes])
         async with asyncio.TaskGroup() as group:
-            group.create_task(keep_telling(self._herald))
-            group.create_task(watch.run())
+            group.create_task(keep_telling(self._herald, hearts.add("notifications")))
+            group.create_task(watch.run(hearts.add("incidents"), hearts.add("incidents of agents")))
             group.create_task(self._steady())
 
     async def _bad_targets(self) -> Sequence[Trouble]:
@@ -114,12 +108,8 @@ class Telling:
 
     async def _steady(self) -> None:
         await asyncio.sleep(STEADY_S)
-        keep_starts(self._starts, Starts(1))
+        self._starts.steady()
         await self._book.close(IncidentKind.CRASH_LOOP, self._here, f"a daemon that has run for {STEADY_S:g} s")
-
-    def stopped(self) -> None:
-        """In order: the next start has nothing to tell."""
-        keep_starts(self._starts, Starts(0))
 
     async def _project_of(self, task_id: str) -> str | None:
         with contextlib.suppress(OrchestratorError):

@@ -26,6 +26,10 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 
+def _tell_nobody(_what: str) -> None:
+    """Nobody waits for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenReport:
     """What `Database.open` found and did."""
@@ -64,12 +68,13 @@ class Database:
         """Why the last write was not taken; None: it was."""
         return self._refusal
 
-    async def open(self) -> OpenReport:
+    async def open(self, told: Callable[[str], None] = _tell_nobody) -> OpenReport:
         """Checks, restores and migrates as needed; a second call only returns the report.
 
+        `told` hears, on another thread, what is done next, as far as that may take long.
         Raises: StoreUnavailable, StoreCorrupt, SchemaTooNew.
         """
-        return await self._in_thread(self._write_thread, self._open)
+        return await self._in_thread(self._write_thread, lambda: self._open(told))
 
     async def close(self) -> None:
         """Waits for what is under way. May be called twice."""
@@ -124,14 +129,15 @@ class Database:
         with translated(self.path):
             return work()
 
-    def _open(self) -> OpenReport:
+    def _open(self, told: Callable[[str], None]) -> OpenReport:
         if self._report is not None:
             return self._report
-        report = self._replace_damaged()
+        told("checks the database")
+        report = self._replace_damaged(told)
         create_private(self.path)
         writer = connect_writer(self.path)
         try:
-            applied = self._migrate(writer, report.created)
+            applied = self._migrate(writer, report.created, told)
             if report.restored_from is not None:
                 recovery.distrust(writer, report.restored_from)
             for _ in range(READERS):
@@ -145,10 +151,11 @@ class Database:
         )
         return self._report
 
-    def _replace_damaged(self) -> OpenReport:
+    def _replace_damaged(self, told: Callable[[str], None]) -> OpenReport:
         found = recovery.damage(self.path)
         backup = None
         if found or recovery.emptied(self.path):
+            told("looks for a sound backup of the damaged database")
             backup = next(filter(recovery.sound, recovery.backups(self._backup_directory)), None)
         if found is None and backup is None:
             empty = not self.path.exists() or self.path.stat().st_size == 0
@@ -158,7 +165,7 @@ class Database:
             recovery.restore(backup, self.path)
         return OpenReport(self.path, backup is None, (), found or "the file was empty", aside, backup)
 
-    def _migrate(self, writer: sqlite3.Connection, created: bool) -> tuple[str, ...]:
+    def _migrate(self, writer: sqlite3.Connection, created: bool, told: Callable[[str], None]) -> tuple[str, ...]:
         try:
             names = migrations.pending(writer, self.path, self._known)
         except SchemaTooNew as error:
@@ -167,8 +174,10 @@ class Database:
                 raise
             raise SchemaTooNew(f"{error.message} The newest that it can read is {backup}.", **vars(error)) from error
         if names and not created:
+            told("backs the database up before it is migrated")
             self._backup()
         for name in names:
+            told(f"applies migration {name}")
             migrations.apply(writer, name, self._known[name])
         return tuple(names)
 

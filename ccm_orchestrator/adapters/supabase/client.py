@@ -33,8 +33,8 @@ KEPT_OPEN_S = 60.0
 """Longer than the time between two renewals, so that each does not cost a new TLS connection."""
 BUDGET_S = 10.0
 """Within which a call is begun anew after a hitch. After that the engine repeats it in its own time."""
-CALL_S = 30.0
-"""After which a call is given up, whatever it waits for."""
+CALL_S = 15.0
+"""After which a call is given up, whatever it waits for: sooner than the watchdog loses patience with who made it."""
 NO_CONTENT = 204
 FORBIDDEN = 403
 ONE_TASK = "p_task_id"

@@ -37,7 +37,7 @@ from ccm_orchestrator.ports.tasks import Project
 
 log = logging.getLogger(__name__)
 
-START_PATIENCE_S = 3.0
+START_PATIENCE_S = 1.0
 """How long a start waits for the first introduction; after that it goes on behind the daemon's back."""
 AGAIN_S = 300.0
 """How often this machine introduces itself anew: rows may have been removed, migrations applied."""

@@ -91,6 +91,7 @@ class _Session:
         self._run_watches: dict[str, list[Watch]] = {}
         self._registries: set[Path] = set()
         self._task = asyncio.create_task(self._listen())
+        self._task.add_done_callback(self._deaf)
 
     async def close(self) -> None:
         self._task.cancel()
@@ -108,6 +109,11 @@ class _Session:
                     handle(event)
                 if Mask.IGNORED in event.mask:
                     self._handlers.pop(event.watch.wd, None)
+
+    def _deaf(self, task: asyncio.Task[None]) -> None:
+        """Without this, nobody would notice that nothing is heard any more."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.pending.fail(error)
 
     def _wake_all(self, kind: WakeupKind) -> None:
         self.pending.add(kind)

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from ccm_orchestrator.cli.connection import connect
-from ccm_orchestrator.cli.exits import Exit, exit_of
+from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.lazily import Heavy, load
-from ccm_orchestrator.cli.session import Session, command, report
+from ccm_orchestrator.cli.serving import refused
+from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.status import status_report
 from ccm_orchestrator.errors import OrchestratorError
 from ccm_orchestrator.settings import load_settings
@@ -41,10 +42,7 @@ def serve(
         settings = load_settings(ctx.obj, without_none(given))
         raise typer.Exit(load(Heavy.SERVE)(settings))
     except OrchestratorError as error:
-        report(error)
-        for sentence in load(Heavy.TELL_OF_FAILED_START)(error, ctx.obj):
-            typer.echo(sentence, err=True)
-        raise typer.Exit(exit_of(error)) from error
+        raise typer.Exit(refused(error, ctx.obj)) from error
 
 
 def without_none(values: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ def service_report(status: Mapping[str, Any], system: bool) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     for label, state in (("daemon", status["daemon"]), ("agents' tmux server", status["tmux"])):
         grid.add_row(label, Text(state, style=STYLES.get(state, "")))
+    if status["says"]:
+        grid.add_row("says", Text(status["says"]))
     if status["installed"]:
         grid.add_row("starts with", status["starts_with"] or "nothing: it was disabled")
         grid.add_row("restarts", str(status["restarts"]))

@@ -125,7 +125,7 @@ class Daemon:
 
     @property
     def turns(self) -> int:
-        return self.orchestrator.progress[1]
+        return self.orchestrator.turns
 
     def has_turned(self, goal: int) -> bool:
         """Or it has ended, and turns no more."""

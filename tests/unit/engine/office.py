@@ -14,6 +14,7 @@ from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.cancelling import cancel_all
 from ccm_orchestrator.engine.control import Control
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.engine.standing_agents import StandingAgents
@@ -61,7 +62,7 @@ class Office:
 
     async def open(self) -> None:
         await self.home.start()
-        self.running = asyncio.create_task(self.tending.run())
+        self.running = asyncio.create_task(self.tending.run(Heart("tending", 60.0)))
 
     async def close(self) -> None:
         if self.running is not None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from pathlib import Path
 
 import pytest
 
 from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.domain.task import HoldReason, TaskStatus
-from ccm_orchestrator.engine import orchestrator, roster, watchdog
+from ccm_orchestrator.engine import orchestrator, roster
 from ccm_orchestrator.engine.orchestrator import Orchestrator
-from ccm_orchestrator.engine.watchdog import Watchdog
 from tests.unit.engine.house import SHORT_S, House
-from tests.unit.engine.trouble import away, before, left_working, refuse_once, working
+from tests.unit.engine.trouble import before, left_working, refuse_once, working
 
 
 @pytest.fixture(autouse=True)
@@ -64,78 +61,6 @@ class TestSuperseded:
         await home.start()
         await home.until_status(run.task_id, TaskStatus.SUCCEEDED)
         assert len(await home.runs(run.task_id)) == 1
-
-
-class SilentThread:
-    """Lives and makes no progress; the machine sleeps while it is looked at for the second time."""
-
-    ready = alive = True
-    asleep_s = 0.3
-
-    def __init__(self, _build: object) -> None:
-        self.looks = 0
-
-    @property
-    def progress(self) -> tuple[int, int]:
-        self.looks += 1
-        if self.looks == 2:
-            time.sleep(self.asleep_s)  # sleeps because a suspended machine is what the test is about
-        return 1, 1
-
-    def start(self) -> None: ...
-    def retire(self) -> None: ...
-    def stop(self, timeout_s: float) -> bool:
-        return True
-
-
-class TestWatchdog:
-    TIMEOUT_S = 0.1
-
-    async def test_it_counts_checks_so_a_machine_that_slept_is_no_alarm(
-        self, home: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        check_s = 0.005
-        monkeypatch.setattr(watchdog, "CHECK_S", check_s)
-        monkeypatch.setattr(watchdog, "RESTART_PAUSE_S", SHORT_S)
-        made: list[SilentThread] = []
-
-        def make(build: object) -> SilentThread:
-            made.append(SilentThread(build))
-            return made[-1]
-
-        monkeypatch.setattr(watchdog, "OrchestratorThread", make)
-        dog, _, incidents, _ = self._dog(home, tmp_path, self.TIMEOUT_S)
-        dog.start()
-        await home.until(lambda: incidents, "an alarm, for it is silent indeed")
-        await asyncio.to_thread(dog.stop)
-        assert made[0].looks >= self.TIMEOUT_S / check_s, "a sleep of three timeouts is one check"
-
-    async def test_a_full_disk_at_the_start_is_waited_for_without_an_alarm_and_a_stop_ends_it(
-        self, home: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setattr(watchdog, "CHECK_S", 2 * SHORT_S)
-        before(monkeypatch, home.journal, "begin_term", away)
-        dog, proofs, incidents, gave_up = self._dog(home, tmp_path, 5.0)
-        dog.start()
-        await home.until(lambda: len(proofs) > 10, "progress")
-        assert (dog.ready, dog.healthy, incidents) == (False, True, [])
-        await asyncio.to_thread(dog.stop)
-        assert (dog.healthy, incidents, gave_up) == (False, [], []), "its thread has ended"
-
-    @staticmethod
-    def _dog(home: House, directory: Path, timeout_s: float) -> tuple[Watchdog, list[bool], list[str], list[bool]]:
-        proofs: list[bool] = []
-        incidents: list[str] = []
-        gave_up: list[bool] = []
-        dog = Watchdog(
-            build=lambda: Orchestrator(home.parts()),
-            timeout_s=timeout_s,
-            stacks_file=directory / "stacks.log",
-            proof=lambda: proofs.append(True),
-            incident=incidents.append,
-            give_up=lambda _sentence: gave_up.append(True),
-        )
-        return dog, proofs, incidents, gave_up
 
 
 class TestStart:

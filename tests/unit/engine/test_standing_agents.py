@@ -15,6 +15,7 @@ from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.domain.standing_agent import StandingAgent, StandingMessage, StandingStatus, Wanted
 from ccm_orchestrator.domain.task import TaskStatus
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.standing_agents import NewStandingAgent
 from ccm_orchestrator.engine.tending import STOPPED
 from ccm_orchestrator.errors import (
@@ -127,7 +128,7 @@ async def test_a_new_daemon_goes_on_with_what_was_on_its_way(office: Office) -> 
     await office.until_message(agent, sent, MessageStatus.DELIVERED)
     await office.close()
     office.restart()
-    office.running = asyncio.create_task(office.tending.run())
+    office.running = asyncio.create_task(office.tending.run(Heart("tending", 60.0)))
     await office.takes(run, "Still there?")
     await office.answers(run, "Yes.")
     assert (await office.until_message(agent, sent, MessageStatus.ANSWERED)).answer == "Yes."
