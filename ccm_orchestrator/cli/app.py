@@ -36,6 +36,7 @@ from ccm_orchestrator.cli.commands import (
     tasks,
     tokens,
     uninstall,
+    update,
     wait,
 )
 
@@ -96,6 +97,7 @@ logs.add_to(app)
 stop_all.add_to(app)
 init.add_to(app)
 doctor.add_to(app)
+update.add_to(app)
 uninstall.add_to(app)
 completion.add_to(app)
 add_task.add_to(task_group)

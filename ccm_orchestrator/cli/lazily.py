@@ -2,7 +2,7 @@
 
 `ccm-orchestrator --help`, shell completion and every command that talks to a running daemon would otherwise pay for the
 web framework, the database and the whole engine, which take longer to import than the command itself. What is named
-here is needed by `serve`, `demo`, `init`, `doctor`, `db`, `notify`, `service`, and by commands that find no daemon.
+here is needed by `serve`, `demo`, `init`, `doctor`, `db`, `notify`, `service`, `update`, and where no daemon is found.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Heavy(StrEnum):
     PURGE = "ccm_orchestrator.setup.removal:purge"
     NOTICE_TARGETS = "ccm_orchestrator.wiring.targets:read_targets"
     TELL_OF_FAILED_START = "ccm_orchestrator.wiring.failed_start:tell_as_service"
+    PLANNED_UPDATE = "ccm_orchestrator.setup.upgrading:planned_update"
+    CARRY_OUT_UPDATE = "ccm_orchestrator.setup.upgrading:carry_out"
     NOTICE_CARRIER = "ccm_orchestrator.adapters.apprise.carrier:AppriseCarrier"
     OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"
 

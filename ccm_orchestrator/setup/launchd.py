@@ -66,6 +66,12 @@ class Launchd:
     def restart(self) -> None:
         must(["launchctl", "kickstart", "-k", f"{self._domain}/{LABELS[DAEMON]}"])
 
+    def stop(self) -> None:
+        must(["launchctl", "bootout", f"{self._domain}/{LABELS[DAEMON]}"])
+
+    def start(self) -> None:
+        must(["launchctl", "bootstrap", self._domain, str(self._directory / f"{LABELS[DAEMON]}.plist")])
+
     def status(self) -> ServiceStatus:
         files = tuple(str(file) for name in LABELS.values() if (file := self._directory / f"{name}.plist").exists())
         states = {name: self._state(label) for name, label in LABELS.items()}

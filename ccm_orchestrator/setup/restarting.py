@@ -7,7 +7,7 @@ import platform
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,43 +61,68 @@ def _managers(settings: Settings, config: Path | None) -> Iterator[tuple[bool, S
             yield system, service_manager(settings, config, system)
 
 
-def restart(settings: Settings, config: Path | None) -> Restart:
-    """Returns when the next daemon is ready. Raises: OrchestratorError."""
-    before = running_daemon(settings)
-    how, manager = way_of(settings, config)
-    if manager is not None:
-        manager.restart()
-    else:
-        how = _by_signal(settings, before)
-    return Restart(how, before, _ready(settings, before))
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How a daemon was begun that no service keeps."""
+
+    argv: Sequence[str]
+    directory: str
+    environment: Mapping[str, str]
+
+    def again(self) -> subprocess.Popen[bytes]:
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(
+            self.argv,
+            env=self.environment,
+            cwd=self.directory,
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+            start_new_session=True,
+        )
 
 
-def _by_signal(settings: Settings, pid: int) -> str:
+def beginning_of(pid: int) -> Beginning:
     process = psutil.Process(pid)
-    argv, directory = process.cmdline(), process.cwd()
     try:
         environment = process.environ()
     except psutil.AccessDenied:
         environment = dict(os.environ)
+    return Beginning(process.cmdline(), process.cwd(), environment)
+
+
+def restart(settings: Settings, config: Path | None) -> Restart:
+    """Returns when the next daemon is ready. Raises: OrchestratorError."""
+    before = running_daemon(settings)
+    how, manager = way_of(settings, config)
+    child = None
+    if manager is not None:
+        manager.restart()
+    else:
+        how, child = _by_signal(settings, before)
+    return Restart(how, before, wait_ready(settings, before, child))
+
+
+def _by_signal(settings: Settings, pid: int) -> tuple[str, subprocess.Popen[bytes] | None]:
+    begun, process = beginning_of(pid), psutil.Process(pid)
     process.send_signal(signal.SIGTERM)
     _wait(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, STOP_S, "The daemon goes on.")
     deadline = time.monotonic() + KEEPER_S
     while time.monotonic() < deadline:
         held = holder(settings.state_directory)
         if held is not None and not held.passing:
-            return "by SIGTERM; whoever keeps it started it anew"
+            return "by SIGTERM; whoever keeps it started it anew", None
         time.sleep(LOOK_S)
-    quiet = subprocess.DEVNULL
-    subprocess.Popen(
-        argv, env=environment, cwd=directory, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
-    )
-    return "by SIGTERM, and then its own command line again, in the background"
+    return "by SIGTERM, and then its own command line again, in the background", begun.again()
 
 
-def _ready(settings: Settings, before: int) -> int:
+def wait_ready(settings: Settings, before: int | None, child: subprocess.Popen[bytes] | None = None) -> int:
+    """The process of a daemon that is not `before`. Raises: OrchestratorError, at once when `child` has ended."""
     found: list[int] = []
 
     def another_answers() -> bool:
+        if child is not None and child.poll() is not None:
+            raise OrchestratorError(f"The next daemon ended with {child.returncode} before it was ready.")
         held, answer = holder(settings.state_directory), health(address(settings))
         ready = answer is not None and answer.status_code == 200
         if held is None or held.pid in (None, before) or held.passing or not ready:

@@ -26,6 +26,8 @@ class Installation:
     config: Path | None = None
     """A configuration file in an unusual place."""
     state_directory: Path | None = None
+    is_frozen: bool = False
+    """The one-file binary: the daemon is a child of what systemd starts, and must be heard all the same."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -52,6 +54,8 @@ def systemd_units(installation: Installation, system: bool) -> Mapping[str, str]
 def _unit(text: str, installation: Installation) -> str:
     for default in _DEFAULT_PROGRAMS:
         text = text.replace(f"ExecStart={default} ", f"ExecStart={_quoted(str(installation.executable))} ")
+    if installation.is_frozen:
+        text = text.replace("Type=notify\n", "Type=notify\nNotifyAccess=all\n")
     own = "".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in installation.environment.items())
     return text.replace("EnvironmentFile=", own + "EnvironmentFile=", 1)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ccm_orchestrator.errors import InputError
+from ccm_orchestrator.programs import is_frozen
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.setup.launchd import Launchd
 from ccm_orchestrator.setup.service_files import Installation
@@ -39,6 +40,11 @@ class ServiceManager(Protocol):
 
     def restart(self) -> None:
         """The daemon alone; agents go on."""
+
+    def stop(self) -> None:
+        """The daemon alone, until it is started or the machine begins anew."""
+
+    def start(self) -> None: ...
 
     def status(self) -> ServiceStatus: ...
 
@@ -67,6 +73,7 @@ def describe_installation(settings: Settings, config: Path | None) -> Installati
         path=os.environ.get("PATH", os.defpath),
         config=config.resolve() if config else None,
         state_directory=settings.state_directory,
+        is_frozen=is_frozen(),
     )
 
 

@@ -57,6 +57,12 @@ class Systemd:
             raise InputError(f"{self._name(DAEMON)} is not installed: run `{self._install_command}`.")
         self._systemctl("restart", self._name(DAEMON))
 
+    def stop(self) -> None:
+        self._systemctl("stop", self._name(DAEMON))
+
+    def start(self) -> None:
+        self._systemctl("start", self._name(DAEMON))
+
     def status(self) -> ServiceStatus:
         daemon, tmux = self._properties(DAEMON), self._properties(TMUX)
         installed = daemon.get("LoadState") == "loaded"

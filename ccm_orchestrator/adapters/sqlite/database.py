@@ -7,7 +7,7 @@ import queue
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +16,11 @@ from typing import TypeVar
 from ccm_orchestrator.adapters.sqlite import migrations, recovery
 from ccm_orchestrator.adapters.sqlite.commits import Commits
 from ccm_orchestrator.adapters.sqlite.connections import connect_reader, connect_writer, create_private
+from ccm_orchestrator.adapters.sqlite.recovery import KEEP_BACKUPS
 from ccm_orchestrator.adapters.sqlite.translation import translated
 from ccm_orchestrator.errors import SchemaTooNew, StoreCorrupt, StoreUnavailable
 
 READERS = 3
-KEEP_BACKUPS = 5
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -210,19 +210,4 @@ class Database:
             self._readers.put(connection)
 
     def _backup(self) -> Path:
-        self._backup_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = self._backup_directory / f"ccm-{datetime.now(UTC).strftime(recovery.STAMP)}.db"
-        partial = target.with_suffix(".partial")
-        create_private(partial)
-        with closing(sqlite3.connect(partial)) as copy:
-            with closing(connect_reader(self.path)) as source:
-                source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            problem = recovery.problem_found(copy, "integrity_check")
-        if problem is not None:
-            partial.unlink()
-            raise StoreCorrupt(f"The backup of {self.path} is not sound: {problem}.", path=self.path)
-        recovery.replace_durably(partial, target)
-        for old in recovery.backups(self._backup_directory)[self._keep_backups :]:
-            old.unlink()
-        return target
+        return recovery.back_up(self.path, self._backup_directory, self._keep_backups)

@@ -7,14 +7,15 @@ import shutil
 import sqlite3
 from collections.abc import Collection, Sequence
 from contextlib import closing, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from ccm_orchestrator.adapters.sqlite.connections import connect_reader
+from ccm_orchestrator.adapters.sqlite.connections import connect_reader, create_private
 from ccm_orchestrator.adapters.sqlite.translation import translated
 from ccm_orchestrator.domain.task import HoldReason
 from ccm_orchestrator.errors import StoreCorrupt, StoreError
 
+KEEP_BACKUPS = 5
 BACKUP_PATTERN = "ccm-*.db"
 STAMP = "%Y%m%dT%H%M%S%fZ"
 SIDE_FILES = ("", "-wal", "-shm")
@@ -55,9 +56,9 @@ def emptied(path: Path) -> bool:
     return path.exists() and path.stat().st_size == 0 and not (log.exists() and log.stat().st_size)
 
 
-def set_aside(path: Path, now: datetime) -> Path:
+def set_aside(path: Path, now: datetime, why: str = "damaged") -> Path:
     """Moves the file with its log, so that a person can still rescue what is in it."""
-    target = path.with_name(f"{path.name}.damaged-{now.strftime(STAMP)}")
+    target = path.with_name(f"{path.name}.{why}-{now.strftime(STAMP)}")
     for side in SIDE_FILES:
         source = path.with_name(path.name + side)
         if source.exists():
@@ -77,6 +78,26 @@ def newest_known(directory: Path, known: Collection[str]) -> Path | None:
             if all(name in known for (name,) in connection.execute("SELECT name FROM schema_migrations")):
                 return backup
     return None
+
+
+def back_up(path: Path, directory: Path, keep: int = KEEP_BACKUPS) -> Path:
+    """A copy of a database that may be in use, verified before it counts; older ones beyond `keep` are removed."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target = directory / f"ccm-{datetime.now(UTC).strftime(STAMP)}.db"
+    partial = target.with_suffix(".partial")
+    create_private(partial)
+    with closing(sqlite3.connect(partial)) as copy:
+        with closing(connect_reader(path)) as source:
+            source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+        problem = problem_found(copy, "integrity_check")
+    if problem is not None:
+        partial.unlink()
+        raise StoreCorrupt(f"The backup of {path} is not sound: {problem}.", path=path)
+    replace_durably(partial, target)
+    for old in backups(directory)[keep:]:
+        old.unlink()
+    return target
 
 
 def sound(backup: Path) -> bool:

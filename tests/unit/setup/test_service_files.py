@@ -93,3 +93,13 @@ def test_launch_agents_use_documented_keys_only_and_this_installation() -> None:
         assert values["EnvironmentVariables"]["CCM_CONFIG"] == "/etc/ccm.toml" and f"{values['Label']}.plist" == name
     assert files[f"{LABELS[DAEMON]}.plist"]["AbandonProcessGroup"] is True
     assert LABELS[TMUX] in files[f"{LABELS[DAEMON]}.plist"]["EnvironmentVariables"]["CCM_TMUX__START_COMMAND"]
+
+
+@pytest.mark.parametrize("system", [False, True])
+def test_systemd_listens_to_the_binarys_child(system: bool) -> None:
+    """Which is the daemon; what systemd started only unpacked it."""
+    binary = systemd_units(replace(NASTY, is_frozen=True), system)
+    assert [name for name, text in binary.items() if "Type=notify\nNotifyAccess=all\n" in text] == [
+        name for name in binary if TMUX not in name
+    ]
+    assert not any("NotifyAccess" in text for text in systemd_units(NASTY, system).values())
