@@ -59,6 +59,8 @@ class GitWorkshops:
 
     async def remove(self, agent_id: str, project: Path) -> str:
         tree = self._root / agent_id
+        if tree.parent != self._root or agent_id in ("", ".", "..") or await asyncio.to_thread(tree.is_symlink):
+            return f"The directory {tree} was kept: it is none that was made for an agent."
         if not await asyncio.to_thread(tree.exists):
             return ""
         if not await asyncio.to_thread((tree / ".git").exists):

@@ -177,7 +177,7 @@ def test_what_waits_for_a_failed_task_is_held_and_runs_once_that_one_succeeds(tm
         assert them.started == ["base", "next"]
 
 
-def test_a_project_with_many_tasks_does_not_starve_another(tmp_path: Path) -> None:
+def test_attack_53_a_project_with_many_tasks_does_not_starve_another(tmp_path: Path) -> None:
     with crowd(tmp_path, "max_agents = 4\n") as them:
         other = tmp_path / "other"
         other.mkdir()

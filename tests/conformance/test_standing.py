@@ -181,3 +181,20 @@ async def test_changes_and_commits_of_a_work_tree_are_kept(repository: Path, tmp
     assert await workshops.remove(ID, repository) == ""
     assert not directory.exists()
     assert "second" in git(repository, "log", "--format=%s", "agents/writer-aaaaaaaa")
+
+
+async def test_attack_47_only_a_work_tree_of_its_own_is_removed(repository: Path, tmp_path: Path) -> None:
+    """Whatever an agent has put in the place of its directory, or an id says."""
+    root, mine = tmp_path / "agents", tmp_path / "mine"
+    workshops = GitWorkshops(root, GIT_ENVIRONMENT)
+    git(repository, "worktree", "add", "-q", "-b", "mine", str(mine))
+    for target in (mine, repository, tmp_path / "empty"):
+        target.mkdir(exist_ok=True)
+        root.mkdir(exist_ok=True)
+        (root / ID).symlink_to(target)
+        assert "was kept" in await workshops.remove(ID, repository)
+        assert target.is_dir() and (root / ID).is_symlink()
+        (root / ID).unlink()
+    for agent_id in ("..", ".", "", "../mine", str(mine), "../empty"):
+        assert "was kept" in await workshops.remove(agent_id, repository)
+    assert mine.is_dir() and (tmp_path / "empty").is_dir() and root.is_dir()

@@ -115,7 +115,7 @@ class TestMigrating:
 class TestCatalogue:
     """What the whole schema keeps to, new tables and functions included."""
 
-    def test_every_function_that_is_served_runs_as_its_owner_with_a_fixed_path(self, service: Caller) -> None:
+    def test_attack_24_every_function_that_is_served_runs_as_its_owner_with_a_fixed_path(self, service: Caller) -> None:
         loose = """
             select p.proname::text from pg_proc p where p.pronamespace = 'public'::regnamespace
                 and not (p.prosecdef and 'search_path=""' = any (coalesce(p.proconfig, '{}')))
@@ -124,7 +124,7 @@ class TestCatalogue:
         """
         assert sql(service.stack, loose) == []
 
-    def test_nobody_but_machines_people_and_secret_keys_may_call_them(self, service: Caller) -> None:
+    def test_attack_24_nobody_but_machines_people_and_secret_keys_may_call_them(self, service: Caller) -> None:
         question = """
             select p.proname::text from pg_proc p
             where p.pronamespace in ('public'::regnamespace, 'ccm'::regnamespace) and p.proname not like 'probe%'

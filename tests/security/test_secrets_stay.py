@@ -29,7 +29,7 @@ LONG = "Take your time. [scenario:slow-tool seconds=300]"
 MORE = '[backups]\ninterval_hours = 0.001\n[log]\nlevel = "debug"\n'
 
 
-def test_attacks_41_42_43_and_52_no_process_no_log_and_no_file_tells_a_secret() -> None:
+def test_attacks_23_41_42_43_and_52_no_process_no_log_and_no_file_tells_a_secret() -> None:
     with world(CONFIG + MORE) as sandbox:
         daemon = sandbox.start_daemon(True, CCM_SUPABASE__URL=NOWHERE, **CANARIES)
         made = json.loads(sandbox.run("token", "create", "canary", "--scope", "admin", "--json").stdout)

@@ -80,7 +80,7 @@ def test_no_flag_of_the_list_lets_an_agent_do_more() -> None:
     ]
 
 
-def test_an_agent_is_kept_to_its_tools() -> None:
+def test_attack_46_an_agent_is_kept_to_its_tools() -> None:
     tools = ["Read", "Bash(git log:*)", "Bash(ls)", "mcp__jira__search"]
     assert flags_for_tools(tools) == ("--permission-mode=dontAsk", "--tools=Read,Bash")
     assert flags_for_tools([]) == ("--permission-mode=dontAsk", "--tools=")

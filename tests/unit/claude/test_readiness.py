@@ -86,8 +86,10 @@ async def test_an_executable_beside_the_path_is_found(machine: Machine) -> None:
     assert (await machine.driver("claude-here").probe()).ok
 
 
-@pytest.mark.parametrize("version", ["2.1.100 (Claude Code)", "1.0.0", ""])
-async def test_an_unsupported_release(machine: Machine, version: str) -> None:
+@pytest.mark.parametrize("version", ["2.1.127 (Claude Code)", "2.1.100 (Claude Code)", "1.0.0", ""])
+async def test_attack_45_a_release_with_known_holes_or_an_unknown_one_is_refused(
+    machine: Machine, version: str
+) -> None:
     machine.install(version)
     driver = machine.driver()
     health = await driver.probe()
