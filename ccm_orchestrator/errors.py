@@ -8,6 +8,7 @@
     │   │                          KeyNotFound · RuleNotFound · SessionNotFound ·
     │   │                          StandingAgentNotFound
     │   ├── WrongStatus
+    │   ├── OutputGone
     │   ├── InvalidProject
     │   └── InvalidSettings
     ├── AccessRefused              MalformedHost · Misdirected · Unauthenticated · Forbidden ·
@@ -108,6 +109,10 @@ class SessionNotFound(NotFound):
 
 class WrongStatus(InputError):
     """The task is in a status in which this cannot be done."""
+
+
+class OutputGone(InputError):
+    """What the agent wrote is not kept any more."""
 
 
 class InvalidProject(InputError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
@@ -15,6 +14,7 @@ from ccm_orchestrator.api.services import ApiServices, Services
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller, Scope
 from ccm_orchestrator.domain.dialogue import Message
+from ccm_orchestrator.domain.made_ids import of_key
 from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.engine.awaiting import awaited
 from ccm_orchestrator.errors import InputError, WrongStatus
@@ -113,4 +113,4 @@ async def _settled(services: ApiServices, run: Run, message_id: str, wait_s: flo
 
 def chosen_id(agent_id: str, key: str | None) -> str | None:
     """The key becomes the message's id, so that a repeated request finds it."""
-    return hashlib.sha256(f"message:{agent_id}:{key}".encode()).hexdigest()[:32] if key else None
+    return of_key(key, "message", agent_id)

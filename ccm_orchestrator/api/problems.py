@@ -41,6 +41,7 @@ STATUS: Mapping[type[errors.OrchestratorError], int] = {
     errors.KeyNotFound: 404,
     errors.SessionNotFound: 404,
     errors.WrongStatus: 409,
+    errors.OutputGone: 410,
     errors.InvalidSettings: 500,
     errors.AccessRefused: 403,
     errors.MalformedHost: 400,

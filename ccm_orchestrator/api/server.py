@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from ccm_orchestrator.api.problems import problem_response
+from ccm_orchestrator.api.renewing import keep_certificate
 from ccm_orchestrator.api.services import ESCAPED
 from ccm_orchestrator.domain.dialogue import MAX_MESSAGE_BYTES
 from ccm_orchestrator.errors import InvalidSettings, PortBusy
@@ -41,7 +42,8 @@ class ApiServer:
         self._doors = [self._near]
         if remote is not None:
             door = RemoteDoor(app, problem_response)
-            self._doors.append(_Door(_config(door, remote.tls), _address(remote.host), remote.port, "remote.port"))
+            config = _config(door, remote.tls)
+            self._doors.append(_Door(config, _address(remote.host), remote.port, "remote.port", remote.tls))
 
     @property
     def port(self) -> int:
@@ -88,8 +90,17 @@ class ApiServer:
 class _Door:
     """One address that is listened on."""
 
-    def __init__(self, config: uvicorn.Config, address: IPv4Address | IPv6Address, port: int, setting: str) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        address: IPv4Address | IPv6Address,
+        port: int,
+        setting: str,
+        tls: TlsFiles | None = None,
+    ) -> None:
         self.port = port
+        self._tls = tls
+        self._renewing: asyncio.Task[None] | None = None
         self._config = config
         self.address = address
         self._setting = setting
@@ -113,8 +124,12 @@ class _Door:
         accepting.cancel()
         if self._serving.done():
             await self._serving
+        if self._tls is not None and self._config.ssl is not None:
+            self._renewing = asyncio.create_task(keep_certificate(self._config.ssl, self._tls), name="certificate")
 
     async def close(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
         if self._serving is None or self._server is None:
             return
         self._server.should_exit = True

@@ -137,7 +137,11 @@ async def list_turns(
 @router.get(
     "/sessions/{session_id}/output",
     response_class=StreamingResponse,
-    responses=STREAM | {204: {"description": "Nothing comes after `Last-Event-ID`: no turn has begun since."}},
+    responses=STREAM
+    | {
+        204: {"description": "Nothing comes after `Last-Event-ID`: no turn has begun since."},
+        410: {"description": "What the agent wrote in that turn is not kept any more."},
+    },
 )
 async def stream_output(
     services: Services,
@@ -158,6 +162,7 @@ async def stream_output(
     found = await services.sessions.store.turns(session.session_id, position.turn)
     if not found:
         raise NotFound(f"There is no turn {position.turn} in this session; it has {session.turns}.")
+    await services.outputs.require(found[0].task_id)
     return _stream(services, found[0], position.line or 0, "")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.audit import AuditEntry, entry_of
 from ccm_orchestrator.domain.caller import Caller, Scope
+from ccm_orchestrator.domain.made_ids import of_key
 from ccm_orchestrator.domain.task import Task, TaskStatus, is_settled
 from ccm_orchestrator.engine.awaiting import awaited
 from ccm_orchestrator.engine.control import EntryOf, no_entry
@@ -179,10 +179,8 @@ def _place(task: Task) -> str:
 
 def _task_id(caller: Caller, key: str | None) -> str | None:
     """Each user has keys of their own."""
-    if key is None:
-        return None
-    whose = "" if caller.owner is None else f"{caller.owner}:"
-    return hashlib.sha256(f"idempotency-key:{whose}{key}".encode()).hexdigest()[:32]
+    whose = () if caller.owner is None else (caller.owner,)
+    return of_key(key, "idempotency-key", *whose)
 
 
 async def _require_visible_dependency(services: ApiServices, caller: Caller, task_id: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from ccm_orchestrator.domain.dialogue import NEVER_TAKEN, Message, MessageStatus
@@ -19,11 +18,6 @@ class Receipt:
     status: MessageStatus
     detail: str = ""
     answer: str = ""
-
-
-def made_of(*parts: str) -> str:
-    """An id that is the same for the same parts, so that nothing is sent twice."""
-    return hashlib.sha256(":".join(parts).encode()).hexdigest()[:32]
 
 
 def receipt_of(message: StandingMessage, task: Task | None, found: Message | None) -> Receipt | None:

@@ -313,8 +313,10 @@ class Control:
         return added
 
     async def expire_permissions(self) -> None:
-        """For the orchestrator's slow sweep: requests that outlived the daemon that held them expire too."""
+        """For the orchestrator's slow sweep: requests that outlived the daemon that held them expire too, and rules
+        that were made for the rest of a task go with it."""
         await self._desk.expire_due()
+        await self._desk.forget_rules(self._queues.is_over)
 
     def check_run_token(self, run_id: str, token: str | None) -> None:
         """Raises: Forbidden."""

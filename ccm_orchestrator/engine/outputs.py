@@ -17,9 +17,9 @@ from ccm_orchestrator.domain.run import Run, RunState
 from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.cancelling import cancel_all
-from ccm_orchestrator.errors import OrchestratorError
+from ccm_orchestrator.errors import OrchestratorError, OutputGone
 from ccm_orchestrator.ports.journal import Journal, RunQuery
-from ccm_orchestrator.ports.launching import STREAM_FILE, Launchpad, WakeupKind, Watch
+from ccm_orchestrator.ports.launching import STREAM_FILE, Launchpad, Ticket, WakeupKind, Watch
 from ccm_orchestrator.ports.tasks import TaskStore
 
 log = logging.getLogger(__name__)
@@ -89,6 +89,17 @@ class Outputs:
                     yield None
         finally:
             self._leave(follower)
+
+    async def require(self, task_id: str) -> None:
+        """Raises: OutputGone, when lines of it were there and are not kept any more."""
+        task = await self._store.get(task_id)
+        runs = await self._journal.runs(RunQuery(task_id=task_id, limit=MOST_RUNS)) if task.status.terminal else ()
+        for run in runs:
+            if run.started_at is not None and (await self._launchpad.trace(run.run_id)).ticket is Ticket.NONE:
+                raise OutputGone(
+                    "What the agent wrote in this turn is not kept any more; its task still has the result.",
+                    task_id=task_id,
+                )
 
     async def _launched(self, follower: _Follower) -> Sequence[Run]:
         """Its runs in order; the last one is watched from now on."""

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -87,6 +87,7 @@ class PermissionDesk:
             settled = await self._settled(request, hung_up)
         finally:
             self._held[request.request_id] -= 1
+            self._held += Counter()  # keeps what is above nought
         return self._answer(run, settled)
 
     async def decide(
@@ -123,6 +124,13 @@ class PermissionDesk:
             if verdict is not None:
                 with contextlib.suppress(WrongStatus, TerminalError):  # somebody was faster, or only a person can
                     await self._carry_out(run, request, verdict)
+
+    async def forget_rules(self, is_over: Callable[[str], Awaitable[bool]]) -> None:
+        """What was answered for the rest of a task that `is_over`."""
+        for rule in await self._approvals.rules():
+            if rule.task_id is not None and await is_over(rule.task_id):
+                with contextlib.suppress(WrongStatus):  # it stands in the settings
+                    await self._approvals.remove(rule)
 
     async def expire_due(self) -> None:
         """For what no hook holds any more: held requests expire by themselves."""

@@ -80,6 +80,15 @@ class Queues:
             raise InputError(f"There is no task store {name!r} here; there are: {', '.join(self._queues)}.", store=name)
         return queue
 
+    async def is_over(self, task_id: str) -> bool:
+        """Of a task that a store which does not answer may know, it is not said."""
+        try:
+            return (await self.find(task_id))[1].status.terminal
+        except TaskNotFound:
+            return True
+        except StoreError:
+            return False
+
     async def find(self, task_id: str) -> tuple[Queue, Task]:
         """By id or unique prefix, the embedded store's own first.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ccm_orchestrator.domain.carrying import EARLIER_RUNS, Receipt, is_prompt, left, made_of, receipt_of
+from ccm_orchestrator.domain.carrying import EARLIER_RUNS, Receipt, is_prompt, left, receipt_of
 from ccm_orchestrator.domain.dialogue import Message, MessageStatus
 from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.domain.made_ids import made_of
 from ccm_orchestrator.domain.standing_agent import StandingAgent, StandingMessage
 from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.engine.bus import Bus

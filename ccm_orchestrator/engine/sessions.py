@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ccm_orchestrator.domain import refusals
+from ccm_orchestrator.domain.made_ids import of_key
 from ccm_orchestrator.domain.options import RunOptions
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.session import Session, SpawnWish, Turn, TurnWish, problem_with_session, session_tag
@@ -219,6 +219,4 @@ class Sessions:
 
 def _digest(owner: str | None, of: str, key: str | None) -> str | None:
     """The id of the task that a key stands for, so that a repeated call finds it; None without a key."""
-    if key is None:
-        return None
-    return hashlib.sha256(f"session:{owner or ''}:{of}:{key}".encode()).hexdigest()[:32]
+    return of_key(key, "session", owner or "", of)

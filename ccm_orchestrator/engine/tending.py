@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ccm_orchestrator.domain.agent import AgentState
-from ccm_orchestrator.domain.carrying import Receipt, made_of
+from ccm_orchestrator.domain.carrying import Receipt
 from ccm_orchestrator.domain.dialogue import MessageStatus
 from ccm_orchestrator.domain.events import BusEvent, EventKind
+from ccm_orchestrator.domain.made_ids import made_of
 from ccm_orchestrator.domain.options import RunOptions
 from ccm_orchestrator.domain.run import RunState
 from ccm_orchestrator.domain.standing_agent import (
@@ -122,7 +123,11 @@ class Tending:
                 await self._hand_over(state, [message for message in messages if not message.status.final])
             else:
                 await self._take_leave(state, messages)
-            await self.tell(await self._store.agent(agent_id))
+            agent = await self._store.agent(agent_id)
+            await self.tell(agent)
+        if agent.cleared:  # nothing will become of it any more
+            self._told.pop(agent_id, None)
+            self._turns.pop(agent_id, None)
 
     async def state(self, agent: StandingAgent) -> StandingState:
         task, run = None, None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ccm_orchestrator.domain.caller import Caller, CallerKind
@@ -15,6 +16,7 @@ MOST_REMEMBERED = 10_000
 """Callers; the one that was quiet for the longest is forgotten first."""
 BURST_S = 4.0
 """Seconds' worth of calls that may come at once."""
+STREAM_RETRY_S = 10
 IPV6_PREFIX = 64
 """Whoever has an IPv6 address has this many bits of it to choose from."""
 
@@ -29,6 +31,8 @@ class Rates:
     failures: float = 0.5
     """Refused credentials, by address."""
     failures_at_once: float = 30.0
+    streams: int = 64
+    """Streams and WebSockets that one credential may have open; 0: no limit."""
 
 
 class Buckets:
@@ -61,6 +65,8 @@ class RateLimits:
         self._addresses = Buckets(rates.per_address, rates.per_address * BURST_S)
         self._credentials = Buckets(rates.per_credential, rates.per_credential * BURST_S)
         self._failures = Buckets(rates.failures, rates.failures_at_once)
+        self._streams = rates.streams
+        self._open: Counter[str] = Counter()
 
     def arrived(self, address: str) -> None:
         """A request of another machine. Raises: TooManyRequests."""
@@ -71,6 +77,23 @@ class RateLimits:
         if caller.kind is not CallerKind.LOCAL:
             wait_s = self._credentials.take(f"{caller.kind} {caller.name}", self._uptime_s())
             _refuse(wait_s, f"Too many requests came with the credential {caller.name}")
+
+    @contextmanager
+    def streaming(self, caller: Caller) -> Iterator[None]:
+        """For as long as one of its streams is open. Raises: TooManyRequests."""
+        key = f"{caller.kind} {caller.name}"
+        limited = caller.kind is not CallerKind.LOCAL and self._streams > 0
+        if limited and self._open[key] >= self._streams:
+            raise TooManyRequests(
+                f"The credential {caller.name} has {self._streams} streams open: close one first.",
+                retry_after_s=STREAM_RETRY_S,
+            )
+        self._open[key] += 1
+        try:
+            yield
+        finally:
+            self._open[key] -= 1
+            self._open += Counter()  # keeps what is above nought
 
     def failed(self, address: str) -> None:
         """A credential was refused. Raises: TooManyRequests; good credentials are not kept out by others' bad ones."""

@@ -48,6 +48,9 @@ class ApiTable(Table):
     requests_per_s: PositiveOrZero = Field(
         default=50.0, description="Requests per second of one API key or user; four seconds' worth may come at once."
     )
+    streams: CountOrZero = Field(
+        default=64, description="Streams and WebSockets that one API key or user may have open; 0: as many as it likes."
+    )
 
 
 class RemoteTable(Table):

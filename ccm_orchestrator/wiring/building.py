@@ -236,7 +236,8 @@ def build_second_door(settings: Settings) -> RemoteAddress | None:
 
 
 def build_rates(settings: Settings) -> Rates:
-    return Rates(per_credential=settings.api.requests_per_s, per_address=settings.remote.requests_per_s)
+    api, remote = settings.api, settings.remote
+    return Rates(per_credential=api.requests_per_s, per_address=remote.requests_per_s, streams=api.streams)
 
 
 def build_reach(settings: Settings) -> Reach:

@@ -1,4 +1,4 @@
-"""An agent followed over WebSockets with real parts: what it says and does, and an answer."""
+"""An agent followed over WebSockets with real parts: what it says and does, an answer, an interrupt, a restart."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection as ClientConnection
 
 from ccm_orchestrator.demo.sandbox import Sandbox
-from tests.acceptance.worlds import world
+from tests.acceptance.worlds import wait_status, world
 from tests.claude import claude_versions
 from tests.invariants import check_invariants
 
 pytestmark = [pytest.mark.claude, pytest.mark.tmux, pytest.mark.slow]
 LIMIT_S = 30.0
+RESTART = 1012
 Frame = dict[str, Any]
 
 
@@ -90,3 +92,37 @@ def test_what_an_agent_asks_is_answered_there(daemon: Sandbox) -> None:
         answered = say(client, type="answer", request_id=asked["data"]["request_id"], decision="allow")
         assert (answered["type"], answered["data"]["permission"]["verdict"]["decision"]) == ("receipt", "allow")
         until(client, "task.completed")
+
+
+def test_an_interrupted_agent_stays_and_its_screen_says_so(daemon: Sandbox) -> None:
+    task_id = daemon.insert_task("Take your time. [scenario:slow-tool]")
+    with live(daemon, f"/ws/{task_id}?after=0&screen=true") as client:
+        until(client, "tool_use")
+        answer = say(client, type="interrupt")
+        assert answer["type"] == "receipt", answer
+        seen: list[Frame] = []
+        while not any("Interrupted" in content for content in contents(seen, "screen")):
+            seen += until(client, "screen")
+        if not any(frame["data"].get("state") == "waiting" for frame in seen if frame["type"] == "status"):
+            until(client, "status", state="waiting")
+    wait_status(daemon, task_id, "waiting")
+    with daemon.api() as api:
+        assert api.post(f"/api/tasks/{task_id}/stop").status_code == 202
+    wait_status(daemon, task_id, "cancelled")
+
+
+def test_a_restart_is_told_and_nothing_is_missed_over_it(daemon: Sandbox) -> None:
+    task_id = daemon.insert_task("Take your time. [scenario:busy rounds=4]")
+    with live(daemon, f"/ws/{task_id}?after=0") as client:
+        seen = until(client, "tool_use")
+        daemon.stop_daemon()
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                seen.append(json.loads(client.recv(timeout=LIMIT_S)))
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == RESTART
+    daemon.start_daemon()
+    with live(daemon, f"/ws/{task_id}?after={seen[-1]['cursor']}") as client:
+        seen += until(client, "task.completed")
+    events = daemon.query("SELECT seq FROM events WHERE task_id = ? ORDER BY seq", task_id)
+    told = [frame["cursor"] for frame in seen if frame.get("event")]
+    assert told == [seq for (seq,) in events][: len(told)] and len(told) == len(events)

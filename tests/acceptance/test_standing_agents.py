@@ -143,4 +143,5 @@ def test_a_message_over_which_the_agent_is_killed_is_answered_by_its_next_proces
     assert (settled["status"], settled["answer"]) == ("answered", "Counted, after all."), daemon.log_tail()
     assert (settled["task_id"], settled["run_id"]) == (first["task_id"], agent(daemon)["run_id"])
     assert launches(daemon, first["task_id"]) == 2
-    assert say(daemon, "Which word was it?")["answer"] == "It was sepia."
+    asked = daemon.run("agent", "send", "writer", "Which word was it?", "--wait", "--timeout", f"{ANSWER_S:g}")
+    assert asked.stdout.strip() == "It was sepia."

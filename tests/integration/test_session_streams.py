@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -322,3 +323,24 @@ async def test_terminating_ends_a_turn_that_waits(house: House, server: ApiServe
         assert [frame.event for frame in rest] == ["error", "completed"]
         assert rest[-1].data["outcome"] == "cancelled"
         assert (await api.post(f"/terminate/{session_id}")).status_code == 404
+
+
+async def test_output_that_is_not_kept_any_more_is_gone(house: House, server: ApiServer) -> None:
+    async with spawning(server) as client:
+        session_id = (await client.frame()).data["session_id"]
+        run = await begin(house)
+        write(house, run, "1\n")
+        await house.journal.save_run(replace(run, started_at=house.clock.now()), 0)
+        await finish(house, run)
+        await client.rest()
+    async with resuming(server, session_id, "1.0") as client:
+        assert outputs(await client.rest()) == [("1.1", "1")]
+    del house.launchpad.runs[run.run_id]  # as the sweep does with old ones
+    headers = {"Authorization": f"Bearer {API_TOKEN}"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", headers=headers) as api:
+        answer = await api.get(f"/sessions/{session_id}/output", params={"turn": 1})
+    assert (answer.status_code, answer.headers["content-type"]) == (410, "application/problem+json")
+    assert (answer.json()["type"], answer.json()["facts"]["task_id"]) == (
+        "urn:ccm-orchestrator:problem:output-gone",
+        run.task_id,
+    )

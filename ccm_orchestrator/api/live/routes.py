@@ -59,7 +59,8 @@ async def _serve(websocket: WebSocket, subject: Subject, query: SocketQuery, wis
 
     begin = await start(services.events, query.after)
     socket = LiveSocket(websocket, services, subject, wish, admitted)
-    await socket.serve(websocket.app.state.feed, begin.cursor, begin.resync)
+    with services.rates.streaming(caller_of(websocket)):
+        await socket.serve(websocket.app.state.feed, begin.cursor, begin.resync)
 
 
 def _query(websocket: WebSocket) -> SocketQuery:

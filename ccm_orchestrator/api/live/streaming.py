@@ -6,15 +6,17 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi.responses import StreamingResponse
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
-from ccm_orchestrator.api.guards import Guard, admit
+from ccm_orchestrator.api.guards import Guard, admit, caller_of
+from ccm_orchestrator.api.problems import problem_response
 from ccm_orchestrator.api.services import services_of
-from ccm_orchestrator.errors import AccessRefused
+from ccm_orchestrator.errors import AccessRefused, TooManyRequests
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +52,27 @@ class EventStream(StreamingResponse):
                 raise Stalled from None
 
         try:
-            await super().__call__(scope, receive, patient)
+            async with self._place(request, receive, send) as place:
+                if place:
+                    await super().__call__(scope, receive, patient)
         except (Stalled, AccessRefused) as error:
             log.info("the stream to %s ends: %s", scope["client"], type(error).__name__)
             request.app.state.hang_up(scope["client"])
             await asyncio.sleep(0)  # the server notices
         finally:
             await self._body.aclose()
+
+    @asynccontextmanager
+    async def _place(self, request: HTTPConnection, receive: Receive, send: Send) -> AsyncIterator[bool]:
+        """Among the streams that its client may have open; False: it was told that there is none."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(services_of(request).rates.streaming(caller_of(request)))
+            except TooManyRequests as error:
+                await problem_response(error)(request.scope, receive, send)
+                yield False
+                return
+            yield True
 
     async def _still_admitted(self, request: HTTPConnection, every_s: float) -> None:
         """Raises: AccessRefused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from ccm_orchestrator.domain.dialogue import Expiry, PermissionStatus
 from ccm_orchestrator.domain.profiles import Profile
+from ccm_orchestrator.domain.result import Outcome, TaskResult
 from ccm_orchestrator.domain.rules import ApprovalRule, RuleDecision
 from ccm_orchestrator.ports.terminal import Key
 from tests.api_house import ASK, DIALOG, RUN_A, RUN_B, House
@@ -305,3 +307,16 @@ async def test_what_expires_may_be_left_to_the_terminal(patient: House, restarte
     async with patient.client() as client:
         late = await client.post(f"/api/permissions/{request.request_id}", json={"decision": "allow"})
     assert late.status_code == 409
+
+
+async def test_a_rule_for_the_rest_of_a_task_goes_with_the_task(house: House) -> None:
+    run = await house.agent()
+    kept = ApprovalRule("rule-kept", RuleDecision.ALLOW, tool="Read")
+    for rule in (kept, replace(kept, rule_id="rule-task", task_id=run.task_id)):
+        await house.rules.add(rule)
+    await house.rules.add(replace(kept, rule_id="rule-stray", task_id="no-such-task"))
+    await house.control.expire_permissions()
+    assert [rule.rule_id for rule in await house.rules.all()] == ["rule-kept", "rule-task"]
+    await house.store.finish(run.key, TaskResult(Outcome.SUCCEEDED))
+    await house.control.expire_permissions()
+    assert await house.rules.all() == [kept]

@@ -226,6 +226,8 @@ async def test_a_deleted_agent_ends_and_its_directory_goes(office: Office) -> No
     await office.home.until_ended(run)
     await office.tended(agent, lambda: _cleared(office, agent), "a removed directory")
     assert (agent.directory is not None and agent.directory.exists(), office.workshops.made) == (False, set())
+    await office.tending.tend(agent.agent_id)
+    assert (office.tending._told, dict(office.tending._turns)) == ({}, {}), "nobody keeps it in mind"
     assert await office.status(agent) is StandingStatus.TERMINATED
     with pytest.raises(WrongStatus, match="deleted"):
         await office.agents.send(gone, "Hello?")

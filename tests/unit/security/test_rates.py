@@ -73,3 +73,16 @@ def test_each_credential_has_its_own_and_the_machines_own_token_has_none() -> No
 )
 def test_whom_an_address_stands_for(address: str, stands_for: str) -> None:
     assert network(address) == stands_for
+
+
+def test_streams_are_counted_by_credential_and_those_that_end_make_room() -> None:
+    limits = RateLimits(Rates(streams=2), FakeClock().uptime_s)
+    with limits.streaming(KEY), limits.streaming(Caller(CallerKind.USER, "ccm_aaaaaaaa")):
+        with limits.streaming(KEY), pytest.raises(TooManyRequests, match="2 streams open"), limits.streaming(KEY):
+            pass
+        with limits.streaming(KEY):
+            pass
+    local = Caller(CallerKind.LOCAL, "local")
+    with limits.streaming(local), limits.streaming(local), limits.streaming(local):
+        pass
+    assert not limits._open, "nobody is remembered"
