@@ -18,6 +18,7 @@ NEEDED = "python3,tmux,procps,git,ca-certificates"
 """What a machine needs that runs the command out of this checkout."""
 INSTALLED = "tmux git python3 python3-venv"
 """What `install.sh` gets from Debian."""
+PIP = "[global]\nno-index = true\nfind-links = /srv/wheels\n[install]\ncompile = false\n"
 BUILD_S = 600.0
 BUILD_TOOLS = ("pip", "setuptools", "wheel", "hatchling")
 """What pip fetches beside what we depend on: `venv --upgrade-deps`, and building a checkout."""
@@ -53,7 +54,7 @@ def bare_machine() -> Path:
         _bootstrap(base, f"{BOOTS},sudo", f"--customize-hook={fetch} && {keep}")
         _index(base / "srv" / "debs")
         (base / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/srv/debs ./\n")
-        (base / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels\n")
+        (base / "etc/pip.conf").write_text(PIP)
     return base
 
 

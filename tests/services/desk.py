@@ -22,6 +22,7 @@ driver = "generic"
 command = ["sh", "-c", "while [ ! -e {HOME}/go-$(basename $PWD) ]; do sleep 0.1; done; echo {{marker_done}}"]
 [profiles.eater]
 driver = "generic"
+memory_limit_mb = 300
 command = ["sh", "-c", "exec tail /dev/zero"]
 [profiles.trusted]
 permission_mode = "acceptEdits"
@@ -119,6 +120,10 @@ class Desk:
         rows = self.query("SELECT run FROM runs WHERE task_id = ? ORDER BY seq", task_id)
         return [json.loads(str(run)) for (run,) in rows]
 
+    def exit_record(self, run_id: str) -> dict[str, Any]:
+        """What the launcher wrote when its agent had ended."""
+        return dict(json.loads((self.state / "runs" / run_id / "exit.json").read_text()))
+
     def result(self, task_id: str) -> dict[str, Any]:
         return dict(json.loads(str(self.query("SELECT result FROM tasks WHERE task_id = ?", task_id)[0][0])))
 
@@ -131,10 +136,23 @@ class Desk:
         assert self.status(task_id) == "succeeded", self.result(task_id)
         assert len(self.runs(task_id)) == runs
 
-    def transcripts(self, name: str) -> str:
-        """Of the conversations in a project, one after the other."""
-        files = (self.machine.root / HOME[1:] / ".claude/projects").glob(f"*-{name}/*.jsonl")
-        return "".join(file.read_text() for file in sorted(files))
+    def conversations(self, name: str) -> list[Path]:
+        """Transcripts of the agents in a project."""
+        return sorted((self.machine.root / HOME[1:] / ".claude/projects").glob(f"*-{name}/*.jsonl"))
+
+    def said(self, name: str) -> list[str]:
+        """Prompts and answers of the newest conversation in a project, oldest first: what its last one follows from."""
+        if not (files := self.conversations(name)):
+            return []
+        lines = [json.loads(line) for line in files[-1].read_text().split("\n")[:-1]]
+        messages = {line["uuid"]: line for line in lines if "uuid" in line}
+        spoken = [line for line in messages.values() if line.get("type") in ("user", "assistant")]
+        found: list[str] = []
+        line = spoken[-1] if spoken else None
+        while line is not None:
+            found += reversed(_texts(line.get("message", {}).get("content", [])))
+            line = messages.get(line.get("parentUuid") or "")
+        return found[::-1]
 
     def pid(self, unit: str = DAEMON) -> str:
         return self.show(unit, "MainPID")
@@ -166,3 +184,9 @@ class Desk:
     def check(self) -> None:
         if (self.state / "ccm.db").exists():
             check_invariants(self)
+
+
+def _texts(content: str | list[dict[str, Any]]) -> list[str]:
+    if isinstance(content, str):
+        return [content]
+    return [str(part["text"]) for part in content if part.get("type") == "text"]

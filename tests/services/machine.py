@@ -137,6 +137,9 @@ class Machine:
         """What it said. Raises: AssertionError when it failed."""
         return _said(self.try_user(command))
 
+    def main_pid(self, unit: str) -> str:
+        return self.as_root(f"systemctl show {unit} --property=MainPID --value").strip()
+
     def _enter(self, command: str) -> subprocess.CompletedProcess[str]:
         leader = self._leader()
         if leader is None:
@@ -158,6 +161,11 @@ def _said(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
+def python_path() -> str:
+    """For this checkout, here and in machines that it is bound into."""
+    return f"{CHECKOUT}:{next(path for path in site.getsitepackages() if path.endswith('site-packages'))}"
+
+
 class ReadyMachine(Machine):
     """Runs this checkout with the packages that this Python sees: both are bound in at the same paths."""
 
@@ -165,9 +173,8 @@ class ReadyMachine(Machine):
         super().__init__(directory, ready_machine(), {CHECKOUT: str(CHECKOUT), **(bound or {})})
 
     def prepare(self) -> None:
-        packages = next(path for path in site.getsitepackages() if path.endswith("site-packages"))
         command = self.root / "usr/local/bin/ccm-orchestrator"
-        command.write_text(_LAUNCHER.format(path=f"{CHECKOUT}:{packages}"))
+        command.write_text(_LAUNCHER.format(path=python_path()))
         command.chmod(0o755)
         for parent in reversed(CHECKOUT.parents):
             (self.root / parent.relative_to("/")).mkdir(mode=0o755, exist_ok=True)

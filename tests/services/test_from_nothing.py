@@ -79,14 +79,12 @@ def test_each_takes_away_what_is_theirs_alone(bare: Machine) -> None:
 
 
 def test_by_sudo_it_is_set_up_for_whoever_called_sudo(bare: Machine, wheels: Path) -> None:
-    refused = bare.try_user(f"cd checkout && sudo ./install.sh --yes --no-task --from {wheel(wheels)} --no-init")
-    assert refused.returncode == 0, refused.stderr
-    refused = bare.try_user("sudo ccm-orchestrator init --yes")
-    assert refused.returncode == 2 and f"as {USER}, without sudo" in " ".join(refused.stderr.split())
     done = bare.try_user(f"cd checkout && sudo ./install.sh --yes --no-task --from {wheel(wheels)}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert bare.try_user(f"systemctl --user is-active {AS_USER}").stdout.strip() == "active"
     assert bare.try_root("ls /root/.config/ccm-orchestrator/config.toml").returncode == 0, "root's own, of before"
     assert "config.toml" in bare.as_user("ls .config/ccm-orchestrator")
+    refused = bare.try_user("sudo ccm-orchestrator init --yes")
+    assert refused.returncode == 2 and f"as {USER}, without sudo" in " ".join(refused.stderr.split())
     assert bare.try_user("cd checkout && sudo ./install.sh --uninstall --purge --yes").returncode == 0
     assert bare.as_user("find . -name '*ccm*' -not -path './checkout/*'") == ""

@@ -73,7 +73,7 @@ def version(desk: Desk) -> str:
 def test_agents_outlive_an_upgrade_and_its_undoing(desk: Desk) -> None:
     waiting = desk.begin("upgrade")
     working = desk.add("conversation", "Take your time. [scenario:slow-tool seconds=40]", "trusted")
-    wait_until(lambda: "This will take about 40 seconds." in desk.transcripts("conversation"), "the agent's work")
+    wait_until(lambda: "This will take about 40 seconds." in desk.said("conversation"), "the agent's work")
     before, tmux = desk.pid(), desk.pid("ccm-orchestrator-tmux.service")
     assert install(desk.machine, NEXT)[0] == 0
     assert version(desk) == NEXT and desk.pid() != before and desk.agents() == 1
