@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The work is done by scripts/, which a desk and a build server call alike.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-services check bench accuracy openapi docs site binary packages clean
+.PHONY: help setup demo test test-services check bench accuracy openapi docs site binary packages lowest clean
 
 PYTHON := .venv/bin/python
 
@@ -50,6 +50,10 @@ site: ## the documentation's site in build/site, warnings and dead links are err
 packages: ## wheel and source archive in dist/, checked
 	@scripts/setup packages
 	@scripts/build-packages
+
+lowest: ## see that the oldest admitted versions of direct dependencies do (uv; the network)
+	@scripts/setup packages
+	@scripts/check-lowest
 
 binary: ## the one-file binary dist/ccm-orchestrator, which needs no Python (two minutes)
 	@scripts/setup packages
