@@ -101,9 +101,10 @@ def test_an_older_version_leaves_alone_what_a_newer_one_has_changed_and_says_so(
 
 def test_the_backup_that_an_older_version_names_takes_it_back(desk: Desk) -> None:
     """As docs/operations.md says; the task of before ended since, and is as it was then: its agent has gone."""
-    code, told = install(desk.machine, __version__)
+    assert install(desk.machine, __version__)[0] == 1
+    told = " ".join(desk.machine.try_user("ccm-orchestrator task list").stderr.split())
     named = re.search(r"The newest that it can read is (\S+\.db)\.", told)
-    assert code == 1 and named, told
+    assert named, told
     desk.say(
         f"systemctl --user stop {DAEMON} && cd .local/state/ccm-orchestrator && mkdir aside && mv ccm.db* aside/"
         f" && cp {named[1]} ccm.db && chmod 600 ccm.db && systemctl --user start {DAEMON}"
