@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ccm_orchestrator.adapters.claude.payload import Json, parse_object
+from ccm_orchestrator.adapters.plain_files import opened
 
 TAIL_BYTES = 192 * 1024
 """Enough for the newest few records; an attachment alone may take 64 kB."""
@@ -14,7 +15,7 @@ TAIL_BYTES = 192 * 1024
 def tail_lines(path: Path, limit_bytes: int = TAIL_BYTES) -> Sequence[bytes]:
     """The last complete lines, oldest first; at least one if there is one, however long it is."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             size = file.seek(0, 2)
             while True:
                 start = max(0, size - limit_bytes)
@@ -31,7 +32,7 @@ def tail_lines(path: Path, limit_bytes: int = TAIL_BYTES) -> Sequence[bytes]:
 def every(path: Path) -> Iterator[Json]:
     """All complete records, one at a time."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             for line in file:
                 record = parse_object(line) if line.endswith(b"\n") else None
                 if record is not None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccm_orchestrator.adapters.plain_files import content_of
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigPaths:
@@ -34,7 +36,7 @@ def config_paths(env: Mapping[str, str]) -> ConfigPaths:
 def launched_paths(run_directory: Path, default: ConfigPaths) -> ConfigPaths:
     """Those of the agent that was launched there: a profile may have given it another `CLAUDE_CONFIG_DIR`."""
     try:
-        env = json.loads((run_directory / "launch.json").read_bytes())["env"]
+        env = json.loads(content_of(run_directory / "launch.json"))["env"]
         return config_paths(env)
     except (OSError, ValueError, KeyError, TypeError):
         return default

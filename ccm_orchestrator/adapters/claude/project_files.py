@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from ccm_orchestrator.adapters.claude.risky_settings import (
     risky_part,
     risky_servers,
 )
+from ccm_orchestrator.adapters.plain_files import opened
 from ccm_orchestrator.domain.trust import Risk
 
 SETTINGS = (".claude/settings.json", ".claude/settings.local.json")
@@ -93,14 +93,14 @@ def _instructions(place: Path, directory: Path) -> Iterator[Risk]:
     """Agents, commands and skills that bring hooks, rights or commands along; others are texts to be read."""
     seen = 0
     for root in INSTRUCTIONS:
-        for path in _markdown(place / root):
+        for path in _files(place / root):
             seen += 1
             if seen > MOST_INSTRUCTIONS:
                 yield Risk(
                     _shown(os.path.relpath(place / ".claude", directory)), "too many", ("holds too many files to read",)
                 )
                 return
-            content = _content(path)
+            content = _content(path) if path.name.lower().endswith(".md") else None
             effects = tuple(_effects_of_instructions(content)) if content is not None else ()
             if content is not None and effects:
                 yield Risk(_shown(os.path.relpath(path, directory)), _digest(content), effects)
@@ -118,9 +118,11 @@ def _effects_of_instructions(content: bytes) -> Iterator[str]:
         yield "is too large to be read"
 
 
-def _markdown(root: Path) -> Iterator[Path]:
+def _files(root: Path) -> Iterator[Path]:
+    """Directories, too: a link may lead to where there are no end of them."""
     for directory, _, files in os.walk(root, followlinks=True):
-        yield from (Path(directory) / name for name in sorted(files) if name.lower().endswith(".md"))
+        yield Path(directory)
+        yield from (Path(directory) / name for name in sorted(files))
 
 
 def _opaque(path: Path, directory: Path, top: Path, content: bytes) -> Risk:
@@ -148,16 +150,10 @@ def _scripts(risky: object, place: Path, directory: Path, top: Path) -> list[byt
 def _content(path: Path) -> bytes | None:
     """At most one byte too many; None: there is nothing. What is no plain file, or not ours to read, reads as such."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with opened(path) as file:
+            return file.read(LARGEST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:
-        return f"unreadable: {error.errno}".encode()
-    try:
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                return b"unreadable: no plain file"
-            return file.read(LARGEST_BYTES + 1)
     except OSError as error:
         return f"unreadable: {error.errno}".encode()
 
@@ -207,9 +203,9 @@ def _top(directory: Path) -> Path:
 def _main_tree(top: Path) -> Path | None:
     """The main work tree of the repository; None: `top` is it."""
     with suppress(OSError, ValueError):
-        kind, _, place = (top / ".git").read_text("utf-8").partition(":")
+        kind, _, place = (_content(top / ".git") or b"").decode().partition(":")
         if kind == "gitdir":
             git = (top / place.strip()).resolve()
-            common = (git / (git / "commondir").read_text("utf-8").strip()).resolve()
+            common = (git / (_content(git / "commondir") or b"").decode().strip()).resolve()
             return common.parent if common.name == ".git" else common
     return None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ccm_orchestrator.adapters.claude.payload import Json, number, parse_object, text
+from ccm_orchestrator.adapters.plain_files import content_of
 from ccm_orchestrator.domain.agent import Dialog, Evidence, Signal, Source
 from ccm_orchestrator.domain.run import ProcessRef
 
@@ -41,7 +42,7 @@ def _children(sessions: Path, session_id: str | None) -> Iterator[Json]:
 
 def _entry(path: Path) -> Json | None:
     try:
-        return parse_object(path.read_bytes())
+        return parse_object(content_of(path))
     except OSError:
         return None
 

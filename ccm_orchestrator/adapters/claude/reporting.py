@@ -16,6 +16,7 @@ from ccm_orchestrator.adapters.claude.payload import number, parse_object, table
 from ccm_orchestrator.adapters.claude.status_line import run_cost
 from ccm_orchestrator.adapters.claude.stream import ended
 from ccm_orchestrator.adapters.claude.transcript import last_text, usage_since
+from ccm_orchestrator.adapters.plain_files import content_of
 from ccm_orchestrator.domain.agent import Signal
 from ccm_orchestrator.domain.result import Usage
 from ccm_orchestrator.domain.run import Mode
@@ -61,7 +62,7 @@ def _last_message(readings: Sequence[Reading]) -> str:
 def _noted_cost(trace: SessionTrace, paths: ConfigPaths) -> float | None:
     """What the session cost in all, if it was the last one to end in its project."""
     try:
-        state = parse_object(paths.state_file.read_bytes())
+        state = parse_object(content_of(paths.state_file))
     except OSError:
         return None
     project = table(table(state or {}, "projects"), str(trace.run.cwd.resolve()))

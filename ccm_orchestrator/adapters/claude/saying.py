@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccm_orchestrator.adapters.claude.payload import Json, parse_object, table, tables, text
+from ccm_orchestrator.adapters.plain_files import opened
 
 MOST_BYTES = 4_000_000
 """Read at once; what is left is read the next time."""
@@ -14,7 +15,7 @@ MOST_BYTES = 4_000_000
 def said_since(path: Path, place: int | None) -> tuple[Sequence[str], int]:
     """The agent's texts in the whole lines after that many bytes, and how far they reach. None: only where it ends."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             if place is None:
                 return (), file.seek(0, 2)
             file.seek(place)

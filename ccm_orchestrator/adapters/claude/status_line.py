@@ -8,6 +8,7 @@ from pathlib import Path
 from ccm_orchestrator.adapters.claude.payload import Json, number, parse_object, table, text
 from ccm_orchestrator.adapters.claude.prices import trusted_display
 from ccm_orchestrator.adapters.claude.settings_file import FIRST_STATUS_FILE, STATUS_FILE
+from ccm_orchestrator.adapters.plain_files import content_of
 from ccm_orchestrator.domain.agent import Evidence, Signal, Source
 
 FULL = 100.0
@@ -62,6 +63,6 @@ def _total(status: Json) -> float | None:
 
 def _load(path: Path) -> Json | None:
     try:
-        return parse_object(path.read_bytes())
+        return parse_object(content_of(path))
     except OSError:
         return None

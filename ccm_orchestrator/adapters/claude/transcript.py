@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ccm_orchestrator.adapters.claude.jsonl import every, tail_lines
 from ccm_orchestrator.adapters.claude.payload import Json, parse_object, table, tables, text, whole
+from ccm_orchestrator.adapters.plain_files import opened
 from ccm_orchestrator.domain.agent import Evidence, Signal, Source
 from ccm_orchestrator.domain.result import Usage
 
@@ -42,7 +44,7 @@ def has_conversation(projects: Path, session_id: str, answered: bool = True) -> 
     """Something was said and kept: without it, `--resume` fails. `answered`: the agent said something, too."""
     marks = [b'"type":"assistant"'] if answered else [b'"type":"assistant"', b'"type":"user"']
     for path in projects.glob(f"*/{session_id}.jsonl"):
-        with path.open("rb") as lines:
+        with suppress(OSError), opened(path) as lines:
             if any(mark in line for line in lines for mark in marks):
                 return True
     return False

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from ccm_orchestrator.adapters.plain_files import opened
+
 OUTPUT_FILE = "output.log"
 STDERR_FILE = "stderr.log"
 _TAIL_BYTES = 200_000
@@ -23,11 +25,11 @@ _OVERWRITTEN = re.compile(r"^.*\r(?!$)", re.M)
 def output_text(run_directory: Path) -> str:
     """The end of what it wrote to its standard output, as a terminal would leave it; empty when there is none."""
     try:
-        with (run_directory / OUTPUT_FILE).open("rb") as file:
+        with opened(run_directory / OUTPUT_FILE) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - _TAIL_BYTES))
             data = file.read(_TAIL_BYTES)
-    except FileNotFoundError:
+    except OSError:
         return ""
     text = _ESCAPES.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n")
     return _OVERWRITTEN.sub("", text).replace("\r", "").replace("\0", "")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ccm_orchestrator.adapters.plain_files import opened
 from ccm_orchestrator.adapters.rundir import lock, processes, records, spool, ticket
 from ccm_orchestrator.adapters.rundir.layout import CONDEMNED, LAUNCH, RUN_VARIABLE, STOP, VERSION, Layout
 from ccm_orchestrator.domain.events import HookRecord
@@ -243,7 +244,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _read(path: Path, offset: int) -> bytes:
-    with path.open("rb") as file:
+    with opened(path) as file:
         file.seek(offset)
         return file.read()
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ccm_orchestrator.adapters.plain_files import content_of
 from ccm_orchestrator.adapters.rundir.layout import EXITED, STARTED
 from ccm_orchestrator.domain.run import ProcessRef
 from ccm_orchestrator.ports.launching import ExitRecord
@@ -40,7 +41,7 @@ def exited(directory: Path) -> ExitRecord | None:
 def _read(path: Path, make: Callable[[Any], Record]) -> Record | None:
     """None also for a damaged file, which only a broken disk or a person can leave: launchers write whole files."""
     try:
-        return make(json.loads(path.read_bytes()))
+        return make(json.loads(content_of(path)))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, OSError) as error:

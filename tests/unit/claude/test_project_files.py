@@ -163,3 +163,20 @@ def test_attack_44_what_is_shown_cannot_speak_to_a_terminal(repo: Path) -> None:
     put(repo, ".claude/agents/\x1b[2J\udcff.md", "!`x`")
     for text in (*effects(risks_of(repo)), *(risk.file for risk in risks_of(repo))):
         assert text.isprintable() and len(text) < 300
+
+
+def test_a_link_to_the_whole_machine_is_not_walked_to_its_end(repo: Path) -> None:
+    (repo / ".claude").mkdir()
+    (repo / ".claude" / "skills").symlink_to("/")
+    assert "holds too many files to read" in effects(risks_of(repo))
+
+
+def test_a_repository_that_is_none_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".git")
+    put(tmp_path, ".claude/settings.json", HOOK)
+    assert len(risks_of(tmp_path)) == 1
+    (tmp_path / ".git").unlink()
+    put(tmp_path, ".git", "gitdir: loop")
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop" / "commondir").symlink_to("/dev/zero")
+    assert len(risks_of(tmp_path)) == 1
