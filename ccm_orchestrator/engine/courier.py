@@ -11,7 +11,7 @@ from typing import Any
 from ccm_orchestrator.domain.events import BusEvent, EventKind, StoredEvent
 from ccm_orchestrator.domain.task import TaskStatus
 from ccm_orchestrator.engine.ending import ENDED, GIVEN_BACK, figures
-from ccm_orchestrator.engine.heartbeats import TURN_S, Heart
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.queues import Queue, pause_after
@@ -72,7 +72,7 @@ class Courier:
         """`news` ends by itself after `LOOK_S`."""
         deed: asyncio.Future[Any] = asyncio.ensure_future(self._leases.deed_noted.wait())
         try:
-            while not (await asyncio.wait({deed, news}, timeout=TURN_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+            while not (await asyncio.wait({deed, news}, timeout=heart.idle_s, return_when=asyncio.FIRST_COMPLETED))[0]:
                 heart.beat()
             await asyncio.wait({deed}, timeout=TOGETHER_S)
         finally:

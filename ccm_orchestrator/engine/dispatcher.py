@@ -89,7 +89,7 @@ class Dispatcher:
                 continue
             self._complaint = "" if worth_asking else self._complaint
             # An embedded store is asked at least every poll interval; one that is somewhere else says itself when.
-            worth_asking = started or await self._wait() or not self._queue.remote
+            worth_asking = started or await self._wait(heart) or not self._queue.remote
 
     def _complain(self, error: StoreError) -> None:
         if error.message != self._complaint:
@@ -224,11 +224,12 @@ class Dispatcher:
         if isinstance(refusal, NotApproved) and await is_approved(self._parts, task):  # while it was being held
             await self._queue.store.unhold(task.task_id)
 
-    async def _wait(self) -> bool:
+    async def _wait(self, heart: Heart) -> bool:
         """Until there may be something to claim and room for it (True), or the poll interval is over."""
-        poll_s = self._parts.limits.poll_interval_s
+        poll_s = min(self._parts.limits.poll_interval_s, heart.idle_s)
         if self._capacity.room:
-            return await self._queue.store.wait_for_change(REMOTE_WAIT_S if self._queue.remote else poll_s)
+            remote_s = min(REMOTE_WAIT_S, heart.idle_s)
+            return await self._queue.store.wait_for_change(remote_s if self._queue.remote else poll_s)
         self._room.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._room.wait(), poll_s)

@@ -34,6 +34,11 @@ class Heart:
         self.beats = 0
         self._stall = stall
 
+    @property
+    def idle_s(self) -> float:
+        """So often it looks up while it waits."""
+        return min(TURN_S, self.deadline_s / 3)
+
     def beat(self) -> None:
         self.beats += 1
 
@@ -46,7 +51,7 @@ class Heart:
         """Sleeps, beating. True as soon as `news` is set."""
         wake_at_s = time.monotonic() + seconds
         while (left_s := wake_at_s - time.monotonic()) > 0:
-            slice_s = min(left_s, TURN_S, self.deadline_s / 3)
+            slice_s = min(left_s, self.idle_s)
             if news is None:
                 await asyncio.sleep(slice_s)
             else:

@@ -17,7 +17,7 @@ from ccm_orchestrator.domain.events import BusEvent, StoredEvent
 from ccm_orchestrator.domain.notices import Level, Notice, NoticeEvent, NoticeStatus, QueuedNotice
 from ccm_orchestrator.domain.telling import NoticeTarget, message_of, settled_by
 from ccm_orchestrator.engine.bus import Bus
-from ccm_orchestrator.engine.heartbeats import TURN_S, Heart
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.ports.notices import Intake, NoticeCarrier, NoticeQueue
 from ccm_orchestrator.ports.world import Clock
@@ -116,7 +116,7 @@ class Herald:
         return not any(errors)
 
     async def _listen(self, heart: Heart) -> None:
-        async for batch in self._bus.batches(await self._queue.cursor() or 0, idle_s=TURN_S):
+        async for batch in self._bus.batches(await self._queue.cursor() or 0, idle_s=heart.idle_s):
             await heart.turn()
             await self.read(batch)
 

@@ -15,7 +15,7 @@ from ccm_orchestrator.domain.events import StoredEvent
 from ccm_orchestrator.domain.incident_rules import BOUNDARIES, meaning
 from ccm_orchestrator.domain.incidents import Change, Closing, IncidentKind, Key, Opening, Trouble
 from ccm_orchestrator.engine.bus import Bus
-from ccm_orchestrator.engine.heartbeats import TURN_S, Heart
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.incident_book import IncidentBook, standing
 from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.ports.incidents import IncidentStore
@@ -117,7 +117,7 @@ class IncidentWatch:
             await heart.turn()
             try:
                 noted = await self._begin()
-                async for batch in self._bus.batches(noted, idle_s=TURN_S, kinds=BOUNDARIES):
+                async for batch in self._bus.batches(noted, idle_s=heart.idle_s, kinds=BOUNDARIES):
                     await heart.turn()
                     noted = await self.read(batch, noted)
             except StoreError as error:

@@ -14,7 +14,7 @@ from ccm_orchestrator.engine.cancelling import cancel_all
 from ccm_orchestrator.engine.capacity import Capacity
 from ccm_orchestrator.engine.courier import Courier
 from ccm_orchestrator.engine.dispatcher import Dispatcher
-from ccm_orchestrator.engine.heartbeats import TURN_S, Heart, Hearts
+from ccm_orchestrator.engine.heartbeats import Heart, Hearts
 from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.leases import Leases
 from ccm_orchestrator.engine.live import LiveRun
@@ -195,7 +195,7 @@ class Orchestrator:
             await heart.turn()
             upcoming: asyncio.Future[Any] = asyncio.ensure_future(anext(wakeups))
             try:
-                while not (await asyncio.wait({upcoming}, timeout=TURN_S))[0]:
+                while not (await asyncio.wait({upcoming}, timeout=heart.idle_s))[0]:
                     await heart.turn()
             finally:
                 upcoming.cancel()

@@ -88,7 +88,7 @@ class Tending:
         """For ever. What cannot be done now is tried again at the next sweep."""
         cursor = await self.bus.log.last_seq()
         await self._sweep(heart)
-        async for stored in self.bus.follow(cursor, idle_s=SWEEP_S, kinds=_NEWS):
+        async for stored in self.bus.follow(cursor, idle_s=min(SWEEP_S, heart.idle_s), kinds=_NEWS):
             await heart.turn()
             if stored is None:
                 await self._sweep(heart)

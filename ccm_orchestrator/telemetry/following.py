@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 
 from ccm_orchestrator.domain.events import BusEvent
 from ccm_orchestrator.engine.bus import READ_BATCH, Bus
-from ccm_orchestrator.engine.heartbeats import TURN_S, Heart
+from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.errors import OrchestratorError, StoreError
 
 log = logging.getLogger(__name__)
 
 GATHER_S = 0.2
 """After something was published, so that a burst of events is read at once."""
-IDLE_S = TURN_S
 RETRY_S = 2.0
 
 Listener = Callable[[BusEvent], None]
@@ -60,7 +59,7 @@ class Follower:
     async def _follow(self) -> None:
         while True:
             await self._heart.turn()
-            waiting = asyncio.ensure_future(self._bus.wait(IDLE_S))
+            waiting = asyncio.ensure_future(self._bus.wait(self._heart.idle_s))
             await asyncio.sleep(0)  # registered before the read: nothing can fall between the two
             try:
                 await self.catch_up()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ccm_orchestrator.domain.task import TaskStatus
-from ccm_orchestrator.engine import courier, dispatcher, heartbeats, orchestrator, watchdog
+from ccm_orchestrator.engine import dispatcher, heartbeats, orchestrator, watchdog
 from ccm_orchestrator.engine.failpoints import Stall, stall_at, stall_nowhere
 from ccm_orchestrator.engine.heartbeats import Heart, Hearts, Pulse
 from ccm_orchestrator.engine.orchestrator import Orchestrator
@@ -48,8 +48,6 @@ async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         (orchestrator, "BEAT_S", SHORT_S),
         (orchestrator, "LONGEST_TIDYING_S", PATIENCE_S),
         (heartbeats, "TURN_S", 0.02),
-        (courier, "TURN_S", 0.02),
-        (orchestrator, "TURN_S", 0.02),
         (dispatcher, "REMOTE_WAIT_S", 0.02),
         (watchdog, "CHECK_S", CHECK_S),
         (watchdog, "RESTART_PAUSE_S", SHORT_S),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -10,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from ccm_orchestrator.engine.parts import Limits
+from ccm_orchestrator.engine.watchdog import CHECK_S, PROOF_LOOKS, RESTART_PAUSE_S
+from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.setup.service_files import DAEMON, LABELS, TMUX, Installation, launch_agents, systemd_units
+from ccm_orchestrator.wiring.announcing import PATIENCE_S
+from ccm_orchestrator.wiring.serving import STOP_LIMIT_S
 from tests.docs.source import CHECKOUT
 
 NASTY = Installation(
@@ -53,6 +59,21 @@ def test_no_service_ever_gives_up_and_agents_end_with_no_daemon(unit: Path) -> N
     assert "StartLimitIntervalSec=0" in text and "Restart=always" in text
     assert ("WatchdogSec" in text) == ("ccm-orchestrator serve\n" in text)
     assert not any(line.startswith(("PartOf=", "BindsTo=", "Requires=")) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if "tmux" not in unit.name], ids=lambda unit: unit.name)
+def test_a_daemon_that_hangs_is_running_again_within_45_seconds(unit: Path) -> None:
+    values = dict(line.split("=", 1) for line in unit.read_text().splitlines() if re.match(r"\w+Sec=", line))
+    start_s = 5.0
+    as_a_whole_s = (
+        float(values["WatchdogSec"]) + float(values["TimeoutAbortSec"]) + float(values["RestartSec"]) + start_s
+    )
+    patience_s = max(Settings().watchdog_s, Limits().remote_beat_s)
+    within_s = patience_s + RESTART_PAUSE_S + patience_s + float(values["RestartSec"])
+    assert max(as_a_whole_s, within_s) <= 45
+    assert float(values["TimeoutStartSec"]) == PATIENCE_S
+    assert STOP_LIMIT_S < 10 < float(values["TimeoutStopSec"])
+    assert float(values["WatchdogSec"]) > 2 * PROOF_LOOKS * CHECK_S, "a proof that gets lost does no harm"
 
 
 @needs_systemd
