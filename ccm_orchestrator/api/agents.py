@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 
 from ccm_orchestrator.api.access import visible_agent
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.paging import DEFAULT_LIMIT, Before, Limit, Pager
 from ccm_orchestrator.api.schemas import ScreenOutput
-from ccm_orchestrator.api.services import Services
 from ccm_orchestrator.api.standing_schemas import StandingAgentOutput
 from ccm_orchestrator.api.task_schemas import AgentOutput, TaskOutput
 from ccm_orchestrator.domain.caller import Scope

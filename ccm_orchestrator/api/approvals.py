@@ -17,8 +17,9 @@ from ccm_orchestrator.api.approval_schemas import (
     signed,
 )
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.paging import DEFAULT_LIMIT, After, Limit, Pager
-from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller, Scope
 from ccm_orchestrator.domain.dialogue import PermissionRequest

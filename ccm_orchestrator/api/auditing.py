@@ -17,8 +17,9 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from ccm_orchestrator.api.injection import services_of
 from ccm_orchestrator.api.problems import STATUS
-from ccm_orchestrator.api.services import ApiServices, services_of
+from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.api.snapshots import Snapshot, snapshot, told
 from ccm_orchestrator.domain.audit import AuditEntry, entry_of
 from ccm_orchestrator.domain.caller import Caller

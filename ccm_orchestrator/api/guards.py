@@ -13,8 +13,9 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketState
 
 from ccm_orchestrator.api.auditing import HARMLESS, record_refusal, recorded
+from ccm_orchestrator.api.injection import services_of
 from ccm_orchestrator.api.problems import problem_response
-from ccm_orchestrator.api.services import ApiServices, services_of
+from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.domain.caller import NOBODY, Caller, CallerKind, Scope
 from ccm_orchestrator.errors import Forbidden, NotFound, OrchestratorError, Unauthenticated
 from ccm_orchestrator.security.doors import came_by_remote_door

@@ -7,8 +7,9 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from ccm_orchestrator.api.guards import OpenRoute
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.schemas import HealthOutput, SupabaseHealthOutput
-from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.api.systems import supabase_health
 from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.security.doors import came_by_remote_door

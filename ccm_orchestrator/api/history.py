@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 
 from ccm_orchestrator.api.access import EventSight
 from ccm_orchestrator.api.guards import Asker, TokenRoute
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.paging import Pager
 from ccm_orchestrator.api.schemas import EventOutput, EventPage
-from ccm_orchestrator.api.services import Services
 
 router = APIRouter(prefix="/api", tags=["stream"], route_class=TokenRoute)
 

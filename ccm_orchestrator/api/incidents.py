@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from ccm_orchestrator.api.guards import TokenRoute, needs
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.paging import Pager
 from ccm_orchestrator.api.schemas import MAX_SEQ, Output
-from ccm_orchestrator.api.services import Services
 from ccm_orchestrator.domain.caller import Scope
 from ccm_orchestrator.domain.incidents import Incident, IncidentKind
 from ccm_orchestrator.ports.incidents import IncidentQuery

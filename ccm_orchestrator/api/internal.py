@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from ccm_orchestrator.api.guards import Asker, HookRoute, InternalRoute
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.schemas import KillInput, SpawnInput
-from ccm_orchestrator.api.services import Services
 from ccm_orchestrator.api.task_schemas import AgentOutput, TaskOutput
 from ccm_orchestrator.api.tasks import IdempotencyKey, submit
 from ccm_orchestrator.security.local import presented_token

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, Field
 
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.schemas import Input, Output, Word
-from ccm_orchestrator.api.services import Services
 from ccm_orchestrator.domain.caller import Scope
 from ccm_orchestrator.domain.keys import MAX_NAME_CHARACTERS, ApiKey
 from ccm_orchestrator.security.secrets import Secret

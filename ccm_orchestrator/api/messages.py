@@ -8,9 +8,10 @@ from fastapi import APIRouter, Header, Query
 
 from ccm_orchestrator.api.access import visible_agent
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.message_schemas import LONGEST_WAIT_S, MessageInput, MessageOutput
 from ccm_orchestrator.api.paging import Before, Pager
-from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.caller import Caller, Scope
 from ccm_orchestrator.domain.dialogue import Message

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ccm_orchestrator.api.guards import Asker, TokenRoute
-from ccm_orchestrator.api.services import CountRequest, Services
+from ccm_orchestrator.api.injection import Services
+from ccm_orchestrator.api.services import CountRequest
 from ccm_orchestrator.errors import Forbidden
 
 router = APIRouter(tags=["metrics"], route_class=TokenRoute)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
-from collections.abc import Generator
-from ipaddress import IPv4Address, IPv6Address
-from ipaddress import ip_address as _address
+from collections.abc import Generator, Sequence
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from ccm_orchestrator.api.listening import listen, places
 from ccm_orchestrator.api.problems import problem_response
 from ccm_orchestrator.api.renewing import keep_certificate
 from ccm_orchestrator.api.services import ESCAPED
 from ccm_orchestrator.domain.dialogue import MAX_MESSAGE_BYTES
-from ccm_orchestrator.errors import InvalidSettings, PortBusy
 from ccm_orchestrator.security.doors import RemoteAddress, RemoteDoor, TlsFiles
 
 DRAIN_S = 5
@@ -33,26 +30,31 @@ MAX_SOCKET_MESSAGE_BYTES = ESCAPED * MAX_MESSAGE_BYTES + 4_096
 class ApiServer:
     """Leaves signals alone: the process that holds the server decides what they mean."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, remote: RemoteAddress | None = None) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        host: str,
+        port: int,
+        remote: RemoteAddress | None = None,
+        listeners: Sequence[socket.socket] = (),
+    ) -> None:
         """`host` and `port` are loopback's; port 0 is any free one, which `port` tells after the start.
-        `remote` opens a second door, for other machines."""
+        `remote` opens a second door, for other machines. `listeners`: of both, where they are open already.
+        Raises: InvalidSettings."""
         self._app = app
+        self._places = places(host, port, remote)
+        self._listeners = listeners
         app.state.hang_up = self.hang_up
-        self._near = _Door(_config(app), _loopback("127.0.0.1" if host == "localhost" else host), port, "api.port")
+        self._near = _Door(_config(app), port, "api.port")
         self._doors = [self._near]
         if remote is not None:
             door = RemoteDoor(app, problem_response)
             config = _config(door, remote.tls)
-            self._doors.append(_Door(config, _address(remote.host), remote.port, "remote.port", remote.tls))
+            self._doors.append(_Door(config, remote.port, "remote.port", remote.tls))
 
     @property
     def port(self) -> int:
         return self._near.port
-
-    @property
-    def host(self) -> str:
-        """Of loopback's door."""
-        return str(self._near.address)
 
     @property
     def remote_port(self) -> int:
@@ -66,15 +68,11 @@ class ApiServer:
 
     async def start(self) -> None:
         """Returns when connections are accepted. Raises: PortBusy, having started nothing."""
-        opened = list[_Door]()
-        try:
-            for door in self._doors:
-                await door.open()
-                opened.append(door)
-        except PortBusy:
-            for door in opened:
-                await door.close()
-            raise
+        if self._near.is_open:
+            return
+        listeners = self._listeners or listen(self._places)
+        for door, listener in zip(self._doors, listeners, strict=True):
+            await door.open(listener)
 
     def hang_up(self, peer: tuple[str, int]) -> None:
         """Drops the connection from there at once, with what it was to be sent: its client reads nothing any more."""
@@ -90,35 +88,27 @@ class ApiServer:
 class _Door:
     """One address that is listened on."""
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        address: IPv4Address | IPv6Address,
-        port: int,
-        setting: str,
-        tls: TlsFiles | None = None,
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, port: int, name: str, tls: TlsFiles | None = None) -> None:
         self.port = port
         self._tls = tls
         self._renewing: asyncio.Task[None] | None = None
         self._config = config
-        self.address = address
-        self._setting = setting
+        self._name = name
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._serving is not None
 
     @property
     def connections(self) -> int:
         return len(self._server.server_state.connections) if self._server else 0
 
-    async def open(self) -> None:
-        """Raises: PortBusy."""
-        if self._serving is not None:
-            return
-        listener = self._listen()
+    async def open(self, listener: socket.socket) -> None:
         self.port = listener.getsockname()[1]
         self._server = _Server(self._config)
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name=self._setting)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name=self._name)
         accepting = asyncio.create_task(self._server.accepting.wait())
         await asyncio.wait({self._serving, accepting}, return_when=asyncio.FIRST_COMPLETED)
         accepting.cancel()
@@ -141,24 +131,6 @@ class _Door:
             transport: asyncio.Transport | None = getattr(connection, "transport", None)
             if transport is not None and transport.get_extra_info("peername")[:2] == tuple(peer):
                 transport.abort()
-
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if self.address.version == 6 else socket.AF_INET
-        # Without naming TCP, asyncio leaves Nagle's algorithm on, and each answer waits 40 ms for its second part.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((str(self.address), self.port))
-            listener.listen(256)
-        except OSError as error:
-            listener.close()
-            raise PortBusy(
-                f"The API cannot listen on {self.address} port {self.port} ({os.strerror(error.errno or 0)}): stop "
-                f"the program that uses it, perhaps another daemon, or set `{self._setting}` in the configuration.",
-                port=self.port,
-            ) from error
-        listener.setblocking(False)
-        return listener
 
 
 class _Server(uvicorn.Server):
@@ -193,17 +165,3 @@ def _config(app: ASGIApp, tls: TlsFiles | None = None) -> uvicorn.Config:
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
-
-
-def _loopback(host: str) -> IPv4Address | IPv6Address:
-    """Raises: InvalidSettings."""
-    try:
-        address = _address(host)
-    except ValueError:
-        address = None
-    if address is None or not address.is_loopback:
-        raise InvalidSettings(
-            f"Expected `api.host` to be a loopback address such as 127.0.0.1, got: {host!r}. To reach the daemon from "
-            "other machines, use a tunnel such as `ssh -L`, or open a second door with the settings in `[remote]`."
-        )
-    return address

@@ -1,4 +1,4 @@
-"""What the routers work with, in one value that `wiring` makes."""
+"""What the routers work with, in one value that `wiring` makes. Knows nothing of FastAPI, which is loaded later."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated
-
-from fastapi import Depends
-from starlette.requests import HTTPConnection
 
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.task import MAX_PROMPT_BYTES
@@ -92,17 +88,3 @@ class ApiServices:
     """None: nobody counts."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server stops: streams end, and held hooks are let go."""
-
-
-def services_of(connection: HTTPConnection) -> ApiServices:
-    services: ApiServices = connection.app.state.services
-    return services
-
-
-async def _services(connection: HTTPConnection) -> ApiServices:
-    """Async, though it waits for nothing: FastAPI would call a plain function in a thread, which takes longer than the
-    whole answer."""
-    return services_of(connection)
-
-
-Services = Annotated[ApiServices, Depends(_services)]

@@ -13,9 +13,10 @@ from fastapi.responses import StreamingResponse
 
 from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.live.streaming import HEARTBEAT, EventStream
 from ccm_orchestrator.api.paging import DEFAULT_LIMIT, After, Limit, Pager
-from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.api.session_schemas import (
     MessageToSession,
     SessionOutput,

@@ -6,8 +6,9 @@ from fastapi import APIRouter
 
 from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.messages import IdempotencyKey, chosen_id
-from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.api.snapshots import standing_snapshot
 from ccm_orchestrator.api.standing_schemas import (
     ChatInput,

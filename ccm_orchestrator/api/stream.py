@@ -14,11 +14,12 @@ from fastapi.responses import StreamingResponse
 
 from ccm_orchestrator.api.access import EventSight, visible_agent, visible_task
 from ccm_orchestrator.api.guards import Asker, TokenRoute
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.live.cursors import Start, start
 from ccm_orchestrator.api.live.feed import Feed, Told
 from ccm_orchestrator.api.live.streaming import HEARTBEAT, EventStream, beating
 from ccm_orchestrator.api.schemas import MAX_SEQ
-from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.services import ApiServices
 
 router = APIRouter(prefix="/api", tags=["stream"], route_class=TokenRoute)
 

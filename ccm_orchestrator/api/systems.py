@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from ccm_orchestrator.api.access import require_own_store
 from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.schemas import (
     DrainInput,
     ProfileOutput,
@@ -19,7 +20,7 @@ from ccm_orchestrator.api.schemas import (
     SupabaseHealthOutput,
     SystemOutput,
 )
-from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.api.snapshots import project_snapshot
 from ccm_orchestrator.api.trust_schemas import TrustInput, TrustOutput
 from ccm_orchestrator.domain.caller import Scope

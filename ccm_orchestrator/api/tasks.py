@@ -10,9 +10,10 @@ from fastapi import APIRouter, Header, Query, Response
 from ccm_orchestrator.api.access import require_own_store, visible_task
 from ccm_orchestrator.api.auditing import Noted
 from ccm_orchestrator.api.guards import Asker, TokenRoute, needs
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.paging import Pager
 from ccm_orchestrator.api.schemas import MAX_SEQ, EventOutput, EventPage, TaskInput
-from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.api.snapshots import created
 from ccm_orchestrator.api.task_schemas import TaskBrief, TaskOutput, TaskPage
 from ccm_orchestrator.domain import refusals

@@ -1,6 +1,7 @@
 """Builds the daemon from the settings, starts it in order, and stops it in the opposite one.
 
-Start: lock → logs → database (check, migrate) → watchdog with its orchestrator (adopt, then claim) → API → ready.
+Start: lock → logs → database (check, migrate) → the API's port → watchdog with its orchestrator (adopt, then claim)
+→ ready → API. Who calls between the port and the API waits in the port's queue.
 Stop: API → orchestrator (stop claiming, flush) → database → lock. Agents are left running.
 """
 
@@ -8,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import logging
 import os
 import secrets
-from collections.abc import Coroutine, Mapping
-from typing import Protocol
+import socket
+from collections.abc import Coroutine, Mapping, Sequence
 
 from ccm_orchestrator import __version__
 from ccm_orchestrator.adapters.clock import SystemClock
@@ -21,18 +23,17 @@ from ccm_orchestrator.adapters.git import GitWorkspace
 from ccm_orchestrator.adapters.sqlite.database import OpenReport
 from ccm_orchestrator.adapters.state_lock import StateLock
 from ccm_orchestrator.adapters.watch import FileWatch
-from ccm_orchestrator.api.app import create_app
-from ccm_orchestrator.api.server import ApiServer
+from ccm_orchestrator.api.listening import listen, places
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
-from ccm_orchestrator.engine.heartbeats import Heart, Hearts
+from ccm_orchestrator.engine.heartbeats import Hearts
 from ccm_orchestrator.engine.orchestrator import Orchestrator
 from ccm_orchestrator.engine.parts import Parts
 from ccm_orchestrator.engine.permission_record import PermissionRecord
-from ccm_orchestrator.engine.queues import Queue, Queues
+from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.watchdog import Watchdog
 from ccm_orchestrator.errors import InvalidSettings, StoreError
 from ccm_orchestrator.security.identity import Identity, Users
@@ -60,8 +61,9 @@ from ccm_orchestrator.wiring.building import (
     build_terminal,
     build_trust,
 )
+from ccm_orchestrator.wiring.lives import Remote, Server
 from ccm_orchestrator.wiring.observing import Telemetry
-from ccm_orchestrator.wiring.probes import Health, build_probes
+from ccm_orchestrator.wiring.probes import build_probes
 from ccm_orchestrator.wiring.self_check import keep_asking, keep_turning
 from ccm_orchestrator.wiring.standing_report import keep_saying
 from ccm_orchestrator.wiring.starts import Past, Starts, pause_s
@@ -73,27 +75,11 @@ log = logging.getLogger(__name__)
 EXIT_HUNG = 70
 """The process ends itself when no fresh orchestrator helps; whoever supervises it starts it anew."""
 API_BEAT_S = 20.0
+HEAD_START_S = 1.0
+"""How long the API waits for the orchestrator, which needs the processor to adopt what runs."""
+ANSWERING = "ccm_orchestrator.wiring.answering"
 READ_MB_PER_S = 10.0
 """What the slowest disk is trusted to read of a database."""
-
-
-class Remote(Protocol):
-    """A task store that is somewhere else, with its own life."""
-
-    queue: Queue
-
-    async def start(self) -> None:
-        """Waits for nobody for long."""
-
-    def report(self, heart: Heart) -> None:
-        """That heart beats from now on while its own life goes on."""
-
-    async def stop(self) -> None: ...
-
-    def health(self) -> Health: ...
-
-    def introduce_again(self) -> None:
-        """The projects that are registered here have changed."""
 
 
 class Daemon:
@@ -127,7 +113,9 @@ class Daemon:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = asyncio.Event()
         self._duties: list[asyncio.Task[None]] = []
-        self._server: ApiServer | None = None
+        self._server: Server | None = None
+        self.opening: asyncio.Task[None] | None = None
+        """Done when the API answers, or will never."""
         self._watchdog = Watchdog(
             build=self._build_orchestrator,
             around=self._hearts,
@@ -165,8 +153,9 @@ class Daemon:
         self._telemetry.know(self._secrets)
         await self._telemetry.follow(self._bus, self._hearts.add("telemetry"))
         await self._require_somebody_to_let_in()
-        self._server = self._build_server(self._secrets)
-        await self._server.start()
+        listeners = listen(places(settings.api.host, settings.api.port, self._second_door))
+        services = self._build_services(self._secrets)
+        self.opening = asyncio.create_task(self._answer(services, listeners), name="API")
         settings.url_file.touch(mode=0o600)
         settings.url_file.write_text(f"{settings.api_url}\n", encoding="utf-8")
         self._announcer.working("takes over the agents that are there")
@@ -182,7 +171,7 @@ class Daemon:
     async def stop(self) -> None:
         """Agents live on. Tolerates a start that failed half-way."""
         self._announcer.stopping("stopping: requests and events are finished, agents go on")
-        for duty in self._duties:
+        for duty in (*self._duties, *([self.opening] if self.opening else ())):
             duty.cancel()
         watchdog = asyncio.create_task(asyncio.to_thread(self._watchdog.stop))
         if self._server is not None:
@@ -205,13 +194,13 @@ class Daemon:
 
     def _build_duties(self) -> list[Coroutine[None, None, None]]:
         settings, hearts, stores = self.settings, self._hearts, self._stores
-        assert self._server is not None
+        near = places(settings.api.host, settings.api.port)[0]
         api = hearts.add("API", API_BEAT_S)
         health = self._remote.health if self._remote else None
         probes = build_probes(settings, stores, self._terminal, self._clock, health)
         figures = (stores.figures, settings.max_agents, self._trouble, self._supabase_state)
         return [
-            keep_asking(api, self._server.host, self._server.port),
+            keep_asking(api, str(near.address), near.port),
             keep_up(hearts.add("upkeep"), settings, stores, self._control, self._telling, self._clock),
             keep_tending(hearts.add("standing agents"), self._tending),
             self._telling.run(probes, hearts),
@@ -318,7 +307,7 @@ class Daemon:
             projects_changed=self._remote.introduce_again if self._remote else lambda: None,
         )
 
-    def _build_server(self, local_secrets: LocalSecrets) -> ApiServer:
+    def _build_services(self, local_secrets: LocalSecrets) -> ApiServices:
         settings = self.settings
         self._control = self._build_control(local_secrets)
         self._tending = build_tending(settings, self._environment, self._stores, self._control, self._queues, self._bus)
@@ -332,7 +321,7 @@ class Daemon:
             origins=frozenset(settings.api.origins),
             trouble=self._trouble,
         )
-        services = ApiServices(
+        return ApiServices(
             control=self._control,
             store=self._stores.tasks,
             events=self._stores.events,
@@ -356,9 +345,17 @@ class Daemon:
             metrics=self._telemetry.metrics.render,
             count_request=self._telemetry.metrics.request_answered,
         )
-        return ApiServer(create_app(services), settings.api.host, settings.api.port, self._second_door)
 
     # --- living ---
+
+    async def _answer(self, services: ApiServices, listeners: Sequence[socket.socket]) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), HEAD_START_S)
+        answering = await asyncio.to_thread(importlib.import_module, ANSWERING)
+        gc.freeze()  # modules stay
+        server: Server = answering.build_server(services, self.settings, self._second_door, listeners)
+        self._server = server
+        await server.start()
 
     def _trouble(self) -> str:
         if not self._watchdog.ready:

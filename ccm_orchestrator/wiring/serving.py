@@ -78,6 +78,7 @@ async def _serve(settings: Settings, environment: Mapping[str, str]) -> int:
         await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
         if start.done():
             start.result()
+            await _opened(daemon.opening, stop)
             await stop
         log.info("stopping; agents live on")
     finally:
@@ -87,3 +88,11 @@ async def _serve(settings: Settings, environment: Mapping[str, str]) -> int:
         await asyncio.gather(start, stop, return_exceptions=True)
         await daemon.stop()
     return 0
+
+
+async def _opened(opening: asyncio.Task[None] | None, stop: asyncio.Task[bool]) -> None:
+    """A daemon whose API cannot be loaded ends, and says why."""
+    if opening is not None:
+        await asyncio.wait({opening, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if opening.done():
+            opening.result()

@@ -6,6 +6,7 @@ Blocking; every call to tmux ends in time.
 from __future__ import annotations
 
 import concurrent.futures
+import importlib
 import os
 import re
 import shlex
@@ -18,10 +19,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import libtmux
 import psutil
-from libtmux.exc import LibTmuxException
 
 from ccm_orchestrator.adapters.tmux.commands import NotConnected
 from ccm_orchestrator.adapters.tmux.config import HOME_WINDOW, WIDTH_AND_HEIGHT, config_text
@@ -224,16 +224,19 @@ def _have_started(address: Address, timeout_s: float) -> None:
 
 def ensure_session(address: Address, timeout_s: float) -> None:
     """Creates our session where it is missing. Raises: TerminalUnavailable."""
+    if run_tmux(address, ["has-session", "-t", f"={address.session}"], timeout_s).returncode == 0:
+        return
     _in_time(lambda: _create_session(address), timeout_s)
 
 
 def _create_session(address: Address) -> None:
+    libtmux: Any = importlib.import_module("libtmux")  # a tenth of a daemon's start, and usually the session is there
     server = libtmux.Server(socket_path=str(address.socket_path))
     width, height = WIDTH_AND_HEIGHT
     try:
         if not server.has_session(address.session):
             server.new_session(address.session, x=width, y=height, window_command=shlex.join(HOME_WINDOW))
-    except LibTmuxException as error:
+    except libtmux.exc.LibTmuxException as error:
         if not server.has_session(address.session):  # else somebody was faster
             raise TerminalUnavailable(f"tmux would not create the session {address.session}: {error}") from error
 

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 
 from ccm_orchestrator.api.access import EventSight
 from ccm_orchestrator.api.guards import Guard, GuardedSocket, admit, caller_of
+from ccm_orchestrator.api.injection import services_of
 from ccm_orchestrator.api.live.cursors import start
 from ccm_orchestrator.api.live.finding import subject_of
 from ccm_orchestrator.api.live.frames import TASK_TYPES, FrameType
@@ -14,7 +15,6 @@ from ccm_orchestrator.api.live.socket import SUBPROTOCOL, LiveSocket, Wish
 from ccm_orchestrator.api.live.subjects import Everything, Subject
 from ccm_orchestrator.api.problems import problem_of_validation
 from ccm_orchestrator.api.schemas import MAX_SEQ, Input
-from ccm_orchestrator.api.services import services_of
 from ccm_orchestrator.domain.caller import Caller, Scope
 from ccm_orchestrator.errors import InputError
 

@@ -14,8 +14,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from ccm_orchestrator.api.guards import Guard, admit, caller_of
+from ccm_orchestrator.api.injection import services_of
 from ccm_orchestrator.api.problems import problem_response
-from ccm_orchestrator.api.services import services_of
 from ccm_orchestrator.errors import AccessRefused, TooManyRequests
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,10 @@ from fastapi.responses import StreamingResponse
 
 from ccm_orchestrator.api.access import visible_agent
 from ccm_orchestrator.api.guards import Asker, TokenRoute
+from ccm_orchestrator.api.injection import Services
 from ccm_orchestrator.api.live.screens import Screens, Seen
 from ccm_orchestrator.api.live.streaming import HEARTBEAT, EventStream, beating
-from ccm_orchestrator.api.services import ApiServices, Services
+from ccm_orchestrator.api.services import ApiServices
 from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.engine.windows import window_of
 

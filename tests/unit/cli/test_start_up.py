@@ -10,6 +10,7 @@ import pytest
 HEAVY = ("fastapi", "starlette", "uvicorn", "aiosqlite", "libtmux", "psutil", "ccm_orchestrator.engine")
 OF_COMMANDS = ("typer", "ccm_orchestrator.cli.app", "ccm_orchestrator.client", "ccm_orchestrator.setup")
 OF_SUPABASE = ("postgrest", "realtime", "websockets", "psycopg", "jwt")
+OF_THE_API = ("fastapi", "uvicorn", "ccm_orchestrator.api.app")
 OF_FEW = ("apprise", "opentelemetry.sdk", "aiohttp", "ccm_orchestrator.devstack")
 
 
@@ -24,8 +25,12 @@ def test_nothing_heavy_is_imported_for_a_command() -> None:
 
 
 def test_a_daemon_with_the_embedded_store_imports_nothing_of_commands_and_supabase() -> None:
-    unwanted = (*OF_COMMANDS, *OF_SUPABASE, *OF_FEW, "ccm_orchestrator.adapters.supabase")
-    assert loaded("ccm_orchestrator.cli.serving, ccm_orchestrator.wiring.daemon", unwanted) == "[]"
+    unwanted = (*OF_COMMANDS, *OF_SUPABASE, *OF_FEW, *OF_THE_API, "libtmux", "ccm_orchestrator.adapters.supabase")
+    assert loaded("ccm_orchestrator.cli.serving, ccm_orchestrator.wiring.serving", unwanted) == "[]"
+
+
+def test_a_daemon_loads_its_api_when_it_is_ready() -> None:
+    assert loaded("ccm_orchestrator.wiring.answering", OF_THE_API) == str(list(OF_THE_API))
 
 
 @pytest.mark.parametrize("options", [[], ["--log-level", "info"]])
