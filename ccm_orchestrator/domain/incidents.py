@@ -36,6 +36,8 @@ class IncidentKind(StrEnum):
     """What agents report waits in the spool for half a minute or more."""
     CLOCK_JUMP = "clock_jump"
     """The machine's clock was set by half a minute or more."""
+    BUDGET_SPENT = "budget_spent"
+    """What agents may use within a day is used up; over at midnight."""
     TARGET_UNUSABLE = "target_unusable"
     """A target of notifications cannot be used as it is configured; the others work on."""
     RECOVERY_FAILED = "recovery_failed"

@@ -26,7 +26,7 @@ class NoticeEvent(StrEnum):
     USAGE_LIMIT = "usage_limit"
     """A task is held because the agent's usage limit is reached."""
     BUDGET = "budget"
-    """A task is held because its budget is spent."""
+    """A task is held because its budget is spent, or the budget of a day is."""
     DAEMON_RESTARTED = "daemon_restarted"
     """The daemon died and was started again."""
     CRASH_LOOP = "crash_loop"

@@ -23,6 +23,7 @@ BY_INCIDENT = {
     IncidentKind.RECOVERY_FAILED: (NoticeEvent.RECOVERY_FAILED, Level.URGENT),
     IncidentKind.DATABASE_UNWRITABLE: (NoticeEvent.INCIDENT_OPENED, Level.URGENT),
     IncidentKind.DATABASE_DAMAGED: (NoticeEvent.INCIDENT_OPENED, Level.URGENT),
+    IncidentKind.BUDGET_SPENT: (NoticeEvent.BUDGET, Level.WARNING),
     IncidentKind.AGENT_LOST: (NoticeEvent.INCIDENT_OPENED, Level.INFO),
     IncidentKind.AGENT_STUCK: (NoticeEvent.INCIDENT_OPENED, Level.INFO),
     IncidentKind.REALTIME_AWAY: (NoticeEvent.INCIDENT_OPENED, Level.INFO),

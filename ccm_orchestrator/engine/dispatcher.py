@@ -111,7 +111,7 @@ class Dispatcher:
                 return bool(await self._claim(request, heart))
             if not self._queue.remote and not (await self._queue.store.counts()).get(TaskStatus.QUEUED):
                 return False
-            if await self._draining():
+            if await self._draining() or not self._parts.may_begin():
                 return False
             request = self._request(room)
             await self._parts.journal.remember_claim(request)

@@ -75,6 +75,8 @@ class Parts:
     project_profiles: Callable[[Path], Mapping[str, Profile]] | None = None
     """The profiles as a project's own file changes them (raises InvalidSettings); None: projects have no say."""
     chance: Callable[[], float] = random.random
+    may_begin: Callable[[], bool] = lambda: True
+    """False: nothing more is claimed for now."""
     reach: Reach = reach_nothing
     stall: Stall = stall_nowhere
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 
 from ccm_orchestrator.domain.agent import AgentState
+from ccm_orchestrator.domain.spending import COUNTED, ENDS
 from ccm_orchestrator.domain.task import TaskStatus
 from ccm_orchestrator.fakes.memory_incidents import MemoryIncidentStore
-from ccm_orchestrator.ports.figures import Figures
+from ccm_orchestrator.fakes.memory_journal import MemoryEventStore
+from ccm_orchestrator.ports.figures import Figures, Spent
 from ccm_orchestrator.ports.incidents import IncidentQuery, IncidentStore
-from ccm_orchestrator.ports.journal import Journal, RunQuery
+from ccm_orchestrator.ports.journal import EventStore, Journal, RunQuery
 from ccm_orchestrator.ports.tasks import TaskQuery, TaskStore
 from ccm_orchestrator.ports.world import Clock
 
@@ -19,12 +22,26 @@ _UNFINISHED = frozenset(TaskStatus) - {TaskStatus.SUCCEEDED, TaskStatus.FAILED, 
 
 class MemoryFigures:
     def __init__(
-        self, tasks: TaskStore, journal: Journal, clock: Clock, incidents: IncidentStore | None = None
+        self,
+        tasks: TaskStore,
+        journal: Journal,
+        clock: Clock,
+        incidents: IncidentStore | None = None,
+        events: EventStore | None = None,
     ) -> None:
+        self._events = events or MemoryEventStore()
         self._incidents = incidents or MemoryIncidentStore()
         self._tasks = tasks
         self._journal = journal
         self._clock = clock
+
+    async def spent(self, since: datetime, after_seq: int) -> Spent:
+        found = await self._events.read(after_seq, _MOST)
+        ends = [s.event for s in found if s.event.kind in ENDS and s.event.run_id and s.event.at >= since]
+        used = [usage for event in ends if isinstance(usage := event.data.get("usage"), dict)]
+        cost_usd = sum(usage.get("cost_usd") or 0.0 for usage in used)
+        tokens = sum(usage.get(name) or 0 for usage in used for name in COUNTED)
+        return Spent(cost_usd, tokens, found[-1].seq if found else after_seq)
 
     async def figures(self) -> Figures:
         now = self._clock.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 
@@ -28,6 +29,21 @@ class Figures:
     """How often an orchestrator was started here, ever."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What runs that ended have used."""
+
+    cost_usd: float = 0.0
+    """As far as it is known."""
+    tokens: int = 0
+    """Without those that were read from a cache."""
+    seq: int = 0
+    """How far the event log was counted."""
+
+
 class FigureStore(Protocol):
+    async def spent(self, since: datetime, after_seq: int) -> Spent:
+        """By runs whose end is in the event log, after `after_seq` and not before `since`. Raises: StoreError."""
+
     async def figures(self) -> Figures:
         """Takes milliseconds, however many tasks there are. Raises: StoreError."""

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.rules import ApprovalRule, problem_with_rule
 from ccm_orchestrator.settings.approvals import ApprovalRuleTable, build_rules
-from ccm_orchestrator.settings.notifications import NotificationsTable
+from ccm_orchestrator.settings.notifications import BudgetTable, NotificationsTable
 from ccm_orchestrator.settings.profiles import ProfileTable, ProjectProfileTable, build_profiles
 from ccm_orchestrator.settings.sections import (
     ApiTable,
@@ -121,6 +121,7 @@ class Settings(Table):
     backups: BackupTable = Field(default_factory=BackupTable)
     log: LogTable = Field(default_factory=LogTable)
     notifications: NotificationsTable = Field(default_factory=NotificationsTable)
+    budget: BudgetTable = Field(default_factory=BudgetTable)
     traces: TracesTable = Field(default_factory=TracesTable)
     faults: FaultsTable = Field(default_factory=FaultsTable)
     profiles_table: dict[Slug, ProfileTable] = Field(

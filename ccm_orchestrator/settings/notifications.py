@@ -12,6 +12,7 @@ from ccm_orchestrator.settings.types import (
     Count,
     Directory,
     Expect,
+    Positive,
     PositiveOrZero,
     SecretText,
     SecureUrl,
@@ -88,6 +89,19 @@ class TargetTable(Table):
     quiet_days: Days = Field(default=(), description="Days on which the quiet hours begin; empty: every day.")
     time_zone: Zone = Field(default="UTC", description="Whose clock the quiet hours go by.")
     urgent_passes: Switch = Field(default=True, description="What is urgent is told in quiet hours, too.")
+
+
+class BudgetTable(Table):
+    """What all agents of this machine together may use within a day. It is counted when a run ends."""
+
+    cost_usd_per_day: Positive | None = Field(
+        default=None, description="US dollars, where the agents' own figures tell them."
+    )
+    tokens_per_day: Count | None = Field(default=None, description="Tokens, without those that were read from a cache.")
+    hold: Switch = Field(
+        default=False, description="Begin nothing more on a day whose budget is spent; agents at work go on."
+    )
+    time_zone: Zone = Field(default="UTC", description="Whose midnight begins a day.")
 
 
 class NotificationsTable(Table):

@@ -19,7 +19,7 @@ from ccm_orchestrator.domain.agent import AgentState
 from ccm_orchestrator.domain.events import HookRecord
 from ccm_orchestrator.domain.incidents import IncidentKind
 from ccm_orchestrator.errors import StoreError
-from ccm_orchestrator.ports.figures import Figures, FigureStore
+from ccm_orchestrator.ports.figures import Figures, FigureStore, Spent
 from ccm_orchestrator.ports.world import Clock
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -44,6 +44,7 @@ class Around:
     supabase_state: Callable[[], str | None] = lambda: None
     """One of `STATES`; None: no Supabase project is configured."""
     lines_lost: Callable[[], int] = lambda: 0
+    spent: Callable[[], Spent] = Spent
 
 
 class Metrics:
@@ -126,6 +127,11 @@ class Metrics:
         yield _gauge("ccm_disk_free_bytes", "Free where the state is.", disk.f_bavail * disk.f_frsize)
         yield _gauge("ccm_disk_size_bytes", "Size of that file system.", disk.f_blocks * disk.f_frsize)
         yield _gauge("ccm_log_lines_lost", "Lines that could not be written to the log.", around.lines_lost())
+        spent = around.spent()
+        yield _gauge("ccm_day_cost_usd", "Price of today's runs that ended, where known.", spent.cost_usd)
+        yield _gauge(
+            "ccm_day_tokens", "Tokens of today's runs that ended, without those read from a cache.", spent.tokens
+        )
         current = around.supabase_state()
         if current is not None:
             states = [((state,), float(state == current)) for state in STATES]

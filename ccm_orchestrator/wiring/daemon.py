@@ -96,14 +96,13 @@ class Daemon:
         self._users = self._build_users()
         self._second_door = build_second_door(settings)
         self._queues = Queues(self._stores.tasks, [self._remote.queue] if self._remote else ())
-        self._telemetry = Telemetry(
-            settings, environment, self._stores.figures, self._clock, self._trouble, self._supabase_state
-        )
+        asked = (self._trouble, self._supabase_state, lambda: self._telling.spending.today)
+        self._telemetry = Telemetry(settings, environment, self._stores.figures, self._clock, *asked)
         self._bus = Bus(
             self._stores.events, self._telemetry.metrics.hooks_recorded, PermissionRecord(self._stores.audit).note
         )
         self._starts = Starts(settings.state_directory / "starts.json")
-        self._telling = Telling(settings, self._stores, self._bus, self._clock, self._starts)
+        self._telling: Telling = Telling(settings, self._stores, self._bus, self._clock, self._starts)
         self._secrets: LocalSecrets | None = None
         self._drivers = build_drivers(settings, environment, self._stores.tasks)
         self._terminal = build_terminal(settings)
@@ -284,6 +283,7 @@ class Daemon:
                 project_profiles=lambda path: settings.profiles(read_project_file(path)),
                 run_token=self._secrets.run_token,
                 permission_url=lambda run_id: f"{settings.api_url}/internal/hooks/{run_id}/permission",
+                may_begin=self._telling.spending.may_begin,
                 reach=self._reach,
                 stall=self._stall,
             ),

@@ -12,7 +12,7 @@ from ccm_orchestrator.domain.events import BusEvent
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.errors import InvalidSettings
-from ccm_orchestrator.ports.figures import FigureStore
+from ccm_orchestrator.ports.figures import FigureStore, Spent
 from ccm_orchestrator.ports.world import Clock
 from ccm_orchestrator.security.secrets import LocalSecrets
 from ccm_orchestrator.settings import Settings
@@ -43,6 +43,7 @@ class Telemetry:
         clock: Clock,
         trouble: Callable[[], str],
         supabase_state: Callable[[], str | None],
+        spent: Callable[[], Spent],
     ) -> None:
         self._settings = settings
         self._environment = environment
@@ -58,6 +59,7 @@ class Telemetry:
             state_directory=settings.state_directory,
             trouble=trouble,
             supabase_state=supabase_state,
+            spent=spent,
             lines_lost=lambda: self._log_file.lost if self._log_file else 0,
         )
         self.metrics = Metrics(store, clock, around)

@@ -1,4 +1,4 @@
-"""The targets of notifications, read from the settings."""
+"""Whom people's messages go to and what a day may cost, read from the settings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from datetime import time
 from zoneinfo import ZoneInfo
 
 from ccm_orchestrator.domain.notices import Level, NoticeEvent, QuietHours
+from ccm_orchestrator.domain.spending import Budget
 from ccm_orchestrator.domain.telling import NoticeTarget
 from ccm_orchestrator.errors import InvalidSettings
-from ccm_orchestrator.settings.notifications import NotificationsTable, TargetTable
+from ccm_orchestrator.settings.notifications import BudgetTable, NotificationsTable, TargetTable
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -31,6 +32,10 @@ def read_targets(table: NotificationsTable) -> Targets:
         except InvalidSettings as error:
             left_out[name] = error.message
     return Targets(usable, left_out)
+
+
+def build_budget(table: BudgetTable) -> Budget:
+    return Budget(ZoneInfo(table.time_zone), table.cost_usd_per_day, table.tokens_per_day, table.hold)
 
 
 def build_target(name: str, table: TargetTable) -> NoticeTarget:

@@ -17,12 +17,13 @@ from ccm_orchestrator.engine.heartbeats import Hearts
 from ccm_orchestrator.engine.herald import Herald, HeraldRules, keep_telling
 from ccm_orchestrator.engine.incident_book import IncidentBook
 from ccm_orchestrator.engine.incident_watch import IncidentWatch, Probe
+from ccm_orchestrator.engine.spending import Spending
 from ccm_orchestrator.errors import OrchestratorError, StoreError
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.wiring.building import Stores
 from ccm_orchestrator.wiring.failed_start import LAST_TARGETS, keep_targets
 from ccm_orchestrator.wiring.starts import Past, Starts
-from ccm_orchestrator.wiring.targets import read_targets
+from ccm_orchestrator.wiring.targets import build_budget, read_targets
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Telling:
         self._kept_targets = settings.state_directory / LAST_TARGETS
         self._table = table
         self._herald = Herald(self._targets.usable, stores.notices, carrier, bus, clock, self._project_of, rules)
+        self.spending = Spending(build_budget(settings.budget), stores.figures, clock, self._here)
         self._book = IncidentBook(stores.incidents, bus, clock, self._herald.tell_at_once)
 
     async def begin(self, past: Past) -> None:
@@ -58,6 +60,7 @@ class Telling:
         for name, problem in self._targets.left_out.items():
             log.error("notification target %s is left out: %s", name, problem)
         keep_targets(self._kept_targets, self._table)
+        await self.spending.look()
         with contextlib.suppress(StoreError):
             await self._herald.begin()
         if past.deaths:
@@ -89,7 +92,8 @@ class Telling:
     async def run(self, probes: Sequence[Probe], hearts: Hearts) -> None:
         """Cancel it to end it."""
         own = Probe({IncidentKind.TARGET_UNUSABLE: "a target that can be used"}, self._bad_targets, math.inf)
-        watch = IncidentWatch(self._book, self._stores.incidents, self._bus, self._clock, [own, *probes])
+        day = Probe({IncidentKind.BUDGET_SPENT: "a new day, or a larger budget"}, self.spending.look, math.inf)
+        watch = IncidentWatch(self._book, self._stores.incidents, self._bus, self._clock, [own, day, *probes])
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_telling(self._herald, hearts.add("notifications")))
             group.create_task(watch.run(hearts.add("incidents"), hearts.add("incidents of agents")))

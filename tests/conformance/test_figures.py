@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,23 +13,25 @@ import pytest
 
 from ccm_orchestrator.adapters.sqlite import figures as queries
 from ccm_orchestrator.adapters.sqlite.database import Database
+from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
 from ccm_orchestrator.adapters.sqlite.figures import SqliteFigures
 from ccm_orchestrator.adapters.sqlite.incidents import SqliteIncidentStore
 from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
 from ccm_orchestrator.adapters.sqlite.tasks import SqliteTaskStore
 from ccm_orchestrator.domain.agent import AgentState, AgentView
 from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
+from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.incidents import Closing, IncidentKind, Opening, Trouble
 from ccm_orchestrator.domain.run import Mode, Run, RunState
 from ccm_orchestrator.domain.task import NewTask
 from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.memory_figures import MemoryFigures
 from ccm_orchestrator.fakes.memory_incidents import MemoryIncidentStore
-from ccm_orchestrator.fakes.memory_journal import MemoryJournal
+from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
-from ccm_orchestrator.ports.figures import Figures, FigureStore
+from ccm_orchestrator.ports.figures import Figures, FigureStore, Spent
 from ccm_orchestrator.ports.incidents import IncidentStore
-from ccm_orchestrator.ports.journal import Journal
+from ccm_orchestrator.ports.journal import EventStore, Journal
 from ccm_orchestrator.ports.tasks import ClaimRequest, Project, TaskStore
 from tests.stores import opened
 
@@ -41,6 +43,7 @@ class Place:
     journal: Journal
     store: FigureStore
     incidents: IncidentStore
+    events: EventStore
 
     async def run(self, run_id: str, state: RunState = RunState.RUNNING) -> None:
         run = Run(
@@ -69,12 +72,16 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         if request.param == "memory":
             tasks, journal = MemoryTaskStore(clock), MemoryJournal(clock)
             incidents: IncidentStore = MemoryIncidentStore()
-            place = Place(clock, tasks, journal, MemoryFigures(tasks, journal, clock, incidents), incidents)
+            events: EventStore = MemoryEventStore()
+            figures = MemoryFigures(tasks, journal, clock, incidents, events)
+            place = Place(clock, tasks, journal, figures, incidents, events)
         else:
             database = await opened(stack, tmp_path / "ccm.db")
             stored = SqliteTaskStore(database, clock, 100)
-            incidents = SqliteIncidentStore(database)
-            place = Place(clock, stored, SqliteJournal(database, clock), SqliteFigures(database, clock), incidents)
+            incidents, events = SqliteIncidentStore(database), SqliteEventStore(database)
+            place = Place(
+                clock, stored, SqliteJournal(database, clock), SqliteFigures(database, clock), incidents, events
+            )
         await place.tasks.add_project(Project("demo", Path("/srv/demo")))
         await place.tasks.add_project(Project("shop", Path("/srv/shop")))
         yield place
@@ -82,6 +89,19 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def test_nothing_is_counted_where_nothing_is(place: Place) -> None:
     assert await place.store.figures() == Figures()
+
+
+async def test_what_runs_used_is_counted_from_a_time_and_a_place_in_the_log_on(place: Place) -> None:
+    start = place.clock.now()
+    usage = {"input_tokens": 10, "output_tokens": 5, "cache_creation_tokens": 1, "cache_read_tokens": 900}
+    ended = BusEvent(EventKind.TASK_SUCCEEDED, start, "1", "run", {"usage": usage | {"cost_usd": 0.5}})
+    unknown = replace(ended, kind=EventKind.TASK_QUEUED, data={"usage": usage | {"cost_usd": None}})
+    nothing = [replace(ended, run_id=None), replace(ended, kind=EventKind.AGENT_OUTPUT), replace(unknown, data={})]
+    assert await place.store.spent(start, 0) == Spent()
+    await place.events.append([ended, unknown, *nothing, replace(ended, at=start - timedelta(seconds=1))])
+    assert await place.store.spent(start, 0) == Spent(0.5, 32, 6)
+    assert await place.store.spent(start, 1) == Spent(0.0, 16, 6)
+    assert await place.store.spent(start, 6) == Spent(0.0, 0, 6)
 
 
 async def test_open_incidents_are_counted_by_kind(place: Place) -> None:

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.documents import read_time, time_text
-from ccm_orchestrator.ports.figures import Figures
+from ccm_orchestrator.domain.spending import COUNTED, ENDS
+from ccm_orchestrator.ports.figures import Figures, Spent
 from ccm_orchestrator.ports.world import Clock
 
 QUEUED = """
@@ -35,10 +36,21 @@ INCIDENTS = (
 OUTBOX = "SELECT store, count(*) AS n FROM outbox GROUP BY store"
 
 
+SPENT = f"""
+SELECT coalesce(sum(json_extract(data, '$.usage.cost_usd')), 0.0) AS cost_usd,
+  coalesce(sum({" + ".join(f"coalesce(json_extract(data, '$.usage.{name}'), 0)" for name in COUNTED)}), 0) AS tokens
+FROM events WHERE seq > :after AND seq <= :last AND at >= :since AND run_id IS NOT NULL
+  AND kind IN ({", ".join(f"'{kind}'" for kind in sorted(ENDS))})
+"""
+
+
 class SqliteFigures:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+
+    async def spent(self, since: datetime, after_seq: int) -> Spent:
+        return await self._database.read(lambda c: _spent(c, since, after_seq))
 
     async def figures(self) -> Figures:
         return await self._database.read(lambda c: _figures(c, self._clock.now()))
@@ -61,6 +73,13 @@ def _figures(connection: sqlite3.Connection, now: datetime) -> Figures:
         incidents={row["kind"]: row["n"] for row in connection.execute(INCIDENTS)},
         term=term["term"] if term else 0,
     )
+
+
+def _spent(connection: sqlite3.Connection, since: datetime, after_seq: int) -> Spent:
+    last = connection.execute("SELECT coalesce(max(seq), 0) AS seq FROM events").fetchone()["seq"]
+    values = {"after": after_seq, "last": last, "since": time_text(since)}
+    row = connection.execute(SPENT, values).fetchone()
+    return Spent(row["cost_usd"], row["tokens"], max(last, after_seq))
 
 
 def _age(connection: sqlite3.Connection, seq: int, now: datetime) -> float:

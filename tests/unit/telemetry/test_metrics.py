@@ -19,7 +19,7 @@ from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.memory_figures import MemoryFigures
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
-from ccm_orchestrator.ports.figures import Figures
+from ccm_orchestrator.ports.figures import Figures, Spent
 from ccm_orchestrator.telemetry.counting import MOST_MODELS, Counting
 from ccm_orchestrator.telemetry.following import Follower
 from ccm_orchestrator.telemetry.metrics import Around, Metrics
@@ -120,6 +120,9 @@ async def test_hooks_are_timed_once_they_are_durable(metrics: Metrics) -> None:
 
 async def test_a_store_that_is_away_costs_its_gauges_and_not_the_answer(tmp_path: Path) -> None:
     class Away:
+        async def spent(self, since: datetime, after_seq: int) -> Spent:
+            raise StoreError("The disk is full.")
+
         async def figures(self) -> Figures:
             raise StoreError("The disk is full.")
 

@@ -17,6 +17,7 @@ from ccm_orchestrator.fakes.clock import FakeClock
 from ccm_orchestrator.fakes.memory_figures import MemoryFigures
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
+from ccm_orchestrator.ports.figures import Spent
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.telemetry.spans import Span, spans_of
 from ccm_orchestrator.telemetry.tracing import exporter, prompt_ids
@@ -117,6 +118,6 @@ async def test_traces_without_their_library_are_refused_with_what_to_do(
     settings = Settings.model_validate({"state_directory": tmp_path, "traces": {"enabled": True}})
     clock = FakeClock()
     store = MemoryFigures(MemoryTaskStore(clock), MemoryJournal(clock), clock)
-    telemetry = Telemetry(settings, {}, store, clock, lambda: "", lambda: None)
+    telemetry = Telemetry(settings, {}, store, clock, lambda: "", lambda: None, Spent)
     with pytest.raises(InvalidSettings, match=r"pip install 'ccm-orchestrator\[otel\]'"):
         await telemetry.follow(Bus(MemoryEventStore()))
