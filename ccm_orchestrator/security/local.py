@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -94,18 +95,21 @@ def _header(scope: Scope, name: bytes) -> list[bytes]:
 def _served_hosts(scope: Scope) -> frozenset[str]:
     """Loopback's names, and the very address that the request came to: no name can be made to mean another one."""
     server = scope.get("server")
-    if server is None or server[1] is None:
-        return frozenset()
-    address = f"[{server[0]}]" if ":" in server[0] else server[0]
-    return frozenset(f"{name}:{server[1]}" for name in (*LOOPBACK_NAMES, address))
+    return frozenset() if server is None or server[1] is None else _authorities(server[0], server[1])
+
+
+@lru_cache(maxsize=16)
+def _authorities(host: str, port: int) -> frozenset[str]:
+    address = f"[{host}]" if ":" in host else host
+    return frozenset(f"{name}:{port}" for name in (*LOOPBACK_NAMES, address))
 
 
 def _foreign_origin(scope: Scope, hosts: frozenset[str], origins: frozenset[str]) -> AccessRefused | None:
-    ours = {f"http://{host}" for host in hosts} | {f"https://{host}" for host in hosts} | origins
-    for origin in _header(scope, b"origin"):
-        if origin.decode("latin-1").lower() not in ours:
+    named = _header(scope, b"origin")
+    for origin in named:
+        _, _, host = (text := origin.decode("latin-1").lower()).partition("://")
+        if text not in origins and not (text.startswith(("http://", "https://")) and host in hosts):
             return Forbidden("The request comes from a web page of another origin, which this daemon never serves.")
-    named = bool(_header(scope, b"origin"))
     if not named and any(site.lower() in _FOREIGN_SITES for site in _header(scope, b"sec-fetch-site")):
         return Forbidden("The request comes from a web page of another site, which this daemon never serves.")
     return None

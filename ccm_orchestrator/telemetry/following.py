@@ -50,11 +50,14 @@ class Follower:
 
     async def catch_up(self) -> None:
         """Raises: StoreError."""
-        while batch := await self._bus.log.read(self._cursor, READ_BATCH):
+        more = True
+        while more:
+            batch = await self._bus.log.read(self._cursor, READ_BATCH)
             for stored in batch:
                 self._cursor = stored.seq
                 for listen in self._listeners:
                     listen(stored.event)
+            more = len(batch) == READ_BATCH  # what comes meanwhile is gathered, or this would read on for every event
 
     async def _follow(self) -> None:
         while True:

@@ -56,6 +56,22 @@ class _JournalFormatter(logging.Formatter):
         return "\n".join(f"<{priority}>{line}" for line in self._inner.format(record).split("\n"))
 
 
+class _Once(logging.Formatter):
+    """For two handlers, which show the same record one after the other."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+        self._last: tuple[logging.LogRecord | None, str] = (None, "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        last, text = self._last
+        if record is not last:
+            text = self._inner.format(record)
+            self._last = record, text
+        return text
+
+
 def is_journal(environment: Mapping[str, str], descriptor: int = 2) -> bool:
     """Whether this file descriptor is the stream that systemd named in `JOURNAL_STREAM`, and not a file since."""
     try:
@@ -71,10 +87,12 @@ def configure_logs(directory: Path, options: LogOptions, masker: Masker | None =
     masker = masker or Masker()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = LogFile(directory / LOG_FILE, options.rotation)
-    file.setFormatter(formatter(options.style, masker, options.system_id))
+    lines: logging.Formatter = _Once(formatter(options.style, masker, options.system_id))
+    file.setFormatter(lines)
     stderr = logging.StreamHandler()
-    lines = formatter(options.style, masker, options.system_id, timed=not options.journal)
-    stderr.setFormatter(_JournalFormatter(lines) if options.journal else lines)
+    if options.journal:
+        lines = _JournalFormatter(formatter(options.style, masker, options.system_id, timed=False))
+    stderr.setFormatter(lines)
     handlers: list[logging.Handler] = [stderr, file]
     if options.syslog is not None:
         handlers.append(Syslog(options.syslog, formatter(options.style, masker, options.system_id, timed=False)))
