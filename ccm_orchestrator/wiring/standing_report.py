@@ -10,7 +10,7 @@ from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.ports.figures import Figures, FigureStore
 from ccm_orchestrator.wiring.announcing import Announcer
 
-LOOK_S = 5.0
+LOOK_S = 15.0
 STATES = (TaskStatus.QUEUED, TaskStatus.HELD, TaskStatus.ORPHANED)
 
 
