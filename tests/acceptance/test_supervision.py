@@ -14,7 +14,7 @@ from ccm_orchestrator.demo.sandbox import Sandbox
 from ccm_orchestrator.wiring.daemon import EXIT_HUNG
 from tests.acceptance.worlds import wait_for, world
 from tests.invariants import check_invariants
-from tests.service_manager import ServiceManager
+from tests.systemd_socket import SystemdSocket
 
 pytestmark = [pytest.mark.tmux, pytest.mark.slow]
 
@@ -30,8 +30,8 @@ permission_mode = "acceptEdits"
 
 
 @contextmanager
-def supervised(head: str = "") -> Iterator[tuple[Sandbox, ServiceManager]]:
-    with world("", head=head, claude=Path("/bin/false")) as sandbox, ServiceManager(sandbox.directory) as manager:
+def supervised(head: str = "") -> Iterator[tuple[Sandbox, SystemdSocket]]:
+    with world("", head=head, claude=Path("/bin/false")) as sandbox, SystemdSocket(sandbox.directory) as manager:
         yield sandbox, manager
 
 

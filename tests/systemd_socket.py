@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 
-class ServiceManager:
+class SystemdSocket:
     """Use as a context manager, and give the daemon `NOTIFY_SOCKET=address`."""
 
     def __init__(self, directory: Path) -> None:
@@ -18,7 +18,7 @@ class ServiceManager:
         self._socket.bind(self.address)
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
-    def __enter__(self) -> ServiceManager:
+    def __enter__(self) -> SystemdSocket:
         self._thread.start()
         return self
 
