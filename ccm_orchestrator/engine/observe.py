@@ -114,10 +114,15 @@ class Observer:
             await self._look_at_permissions()
         if WakeupKind.SCREEN in pending:
             await self._look_at_screen()
+        self._plan_next_look(due)
+
+    def _plan_next_look(self, due: bool) -> None:
+        live, now, limits = self._live, self._live.parts.clock.now(), self._live.parts.limits
+        soon_s = min(limits.sweep_interval_s, limits.look_interval_s)
         if due:
-            limits = live.parts.limits
-            pause_s = min(limits.sweep_interval_s, limits.look_interval_s) if self._doubtful else limits.look_interval_s
-            live.next_look_at = now + timedelta(seconds=pause_s)
+            live.next_look_at = now + timedelta(seconds=soon_s if self._doubtful else limits.look_interval_s)
+        elif self._unattended:
+            live.next_look_at = min(live.next_look_at, now + timedelta(seconds=soon_s))
 
     async def _take_readings(self) -> None:
         live = self._live

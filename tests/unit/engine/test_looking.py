@@ -21,15 +21,18 @@ async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield built
 
 
-async def test_an_agent_that_dies_a_little_after_its_launcher_is_not_missed(home: House) -> None:
+@pytest.mark.parametrize("looked_s_ago", [0, 3, 60])
+async def test_an_agent_that_dies_a_little_after_its_launcher_is_not_missed(home: House, looked_s_ago: int) -> None:
     await home.start()
     run = await working(home)
     home.clock.advance(60)
+    await home.settled()
+    home.clock.advance(looked_s_ago)
     agent = home.agent(run)
     agent.lock_held = False  # the launcher is killed: the kernel ends the agent a moment later, and nobody reports it
     home.watch.wake(WakeupKind.EXIT, run.run_id)
     await home.settled()
     agent.agent_alive = False
-    home.clock.advance(1)
+    home.clock.advance(LIMITS.sweep_interval_s)
     ended = await home.until_ended(run)
     assert ended.failure_kind == "lost"
