@@ -122,7 +122,7 @@ class _Door:
             self._renewing.cancel()
         if self._serving is None or self._server is None:
             return
-        self._server.should_exit = True
+        self._server.leave()
         await self._serving
         self._serving = None
 
@@ -137,6 +137,17 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.accepting = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        """Looks up as often as the header with the date changes, and not ten times a second."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), 1)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -34,7 +34,7 @@ TIDY_S = 3600.0
 LONGEST_TIDYING_S = 600.0
 LONGEST_START_S = 60.0
 """Of the tmux server, by whoever keeps it."""
-BEAT_S = 1.0
+BEAT_S = 2.0
 
 
 class Orchestrator:
@@ -253,7 +253,7 @@ class Orchestrator:
             except StoreUnavailable as error:
                 log.warning("the journal is away: %s", error.message)
             await heart.turn()
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(min(BEAT_S, heart.idle_s))
 
     # --- starting ---
 

@@ -9,16 +9,16 @@ from ccm_orchestrator.engine.heartbeats import Heart
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 5.0
+LOOK_S = 7.0
 AGAIN_S = 1.0
-BEAT_S = 1.0
+BEAT_S = 2.0
 
 
 async def keep_turning(heart: Heart) -> None:
     """Proves that the event loop turns."""
     while True:
         await heart.turn()
-        await asyncio.sleep(BEAT_S)
+        await asyncio.sleep(min(BEAT_S, heart.idle_s))
 
 
 async def keep_asking(heart: Heart, host: str, port: int) -> None:

@@ -44,7 +44,7 @@ from ccm_orchestrator.ports.world import Clock
 
 CHANGE_POLL_S = 0.2
 """How often rows that another process wrote are looked for where the kernel does not tell of them."""
-TOLD_POLL_S = 1.0
+TOLD_POLL_S = 2.0
 """The same where it does."""
 
 T = TypeVar("T")
