@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import sdnotify
 
 PATIENCE_S = 40.0
@@ -12,13 +14,14 @@ class Announcer:
     """Without a service manager that listens, nothing is said. Every call may come from any thread."""
 
     def __init__(self) -> None:
-        self._notifier = sdnotify.SystemdNotifier()
+        # Without an address the library leaves a socket behind that nobody closes.
+        self._notifier = sdnotify.SystemdNotifier() if os.environ.get("NOTIFY_SOCKET") else None
         self._ready = False
         self._said = ""
 
     @property
     def heard(self) -> bool:
-        return self._notifier.socket is not None
+        return self._notifier is not None and self._notifier.socket is not None
 
     def proof(self) -> None:
         """The work proceeds."""
@@ -45,7 +48,8 @@ class Announcer:
         self.working(text)
 
     def _tell(self, message: str) -> None:
-        self._notifier.notify(message)
+        if self._notifier is not None:
+            self._notifier.notify(message)
 
 
 def _line(text: str) -> str:

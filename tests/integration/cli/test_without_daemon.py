@@ -41,7 +41,7 @@ def test_a_task_is_stored_shown_stopped_and_retried(ccm: CommandLine) -> None:
 def test_the_log_of_a_daemon_that_does_not_run(ccm: CommandLine) -> None:
     assert "There is no log in" in ccm("logs", "--daemon").err
     directory = ccm.state / "logs"
-    directory.mkdir(parents=True)
+    directory.mkdir(0o700, parents=True)
     (directory / "daemon.log").write_text('one task_id=ab12\n{"message": "two"}\nthree \x1b[31mred\n')
     assert ccm("logs", "--daemon").out.splitlines() == ["one task_id=ab12", '{"message": "two"}', "three red"]
     assert ccm("logs", "--daemon", "ab12").out == "one task_id=ab12\n"
