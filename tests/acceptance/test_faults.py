@@ -215,7 +215,7 @@ def test_a_full_disk_stops_intake_and_hurts_no_agent() -> None:
         sandbox.start_daemon()
         task_id = working(sandbox, "Work. [scenario:busy rounds=12 pause=0.3]")
         filler = sandbox.state / "filler"
-        with filler.open("wb") as file, contextlib.suppress(OSError):
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(b"x" * 65536)
         refused = sandbox.run("task", "add", "Something " * 400, "--project", "sample", check=False)
