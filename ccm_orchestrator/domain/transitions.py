@@ -87,7 +87,13 @@ def _believable(view: AgentView, evidence: Evidence) -> bool:
         return evidence.at >= known.at
     if view.state in (S.COMPLETE, S.ERROR, S.GONE):
         return False
-    return evidence.at >= known.at + SETTLES
+    return not is_early(view, evidence)
+
+
+def is_early(view: AgentView, evidence: Evidence) -> bool:
+    """A weaker witness that may still show what was before the better one spoke: worth another look."""
+    known = view.evidence
+    return known is not None and evidence.source.rank < known.source.rank and evidence.at < known.at + SETTLES
 
 
 def _hook_after_registry(known: Evidence, evidence: Evidence) -> bool:

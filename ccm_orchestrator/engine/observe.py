@@ -13,6 +13,7 @@ from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.result import FailureKind
 from ccm_orchestrator.domain.run import RunState
 from ccm_orchestrator.domain.supervision import Stall, stall
+from ccm_orchestrator.domain.transitions import is_early
 from ccm_orchestrator.engine.conclude import conclude, without_marker
 from ccm_orchestrator.engine.ending import Ending
 from ccm_orchestrator.engine.failpoints import RUN_BEGUN, RUN_COMPLETE
@@ -227,6 +228,8 @@ class Observer:
             return
         seen = live.driver.read_screen(screen, live.parts.clock.now(), live.run.run_id)
         if seen is not None:
+            if is_early(live.tracker.view, seen):
+                live.output_seen_at = None  # it may write nothing more
             live.tracker.apply([seen])
 
     # --- telling ---

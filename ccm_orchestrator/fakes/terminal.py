@@ -25,6 +25,8 @@ class FakeWindow:
     pane_pid: int
     output: str = ""
     """All that the program wrote; the screen is its end."""
+    wrote_at: int | None = None
+    """When it wrote last, in Unix time; None: not known."""
     typed: list[str] = field(default_factory=list)
     """One entry per `type_text`, as it was typed."""
     pressed: list[Key] = field(default_factory=list)
@@ -64,7 +66,7 @@ class FakeTerminal:
 
     async def windows(self) -> Sequence[WindowInfo]:
         await self._answer()
-        return [WindowInfo(w.ref, w.name, w.run_id, w.pane_pid, False) for w in self._windows.values()]
+        return [WindowInfo(w.ref, w.name, w.run_id, w.pane_pid, False, w.wrote_at) for w in self._windows.values()]
 
     async def capture(self, window: WindowRef, styled: bool = False, history_lines: int = 0) -> str:
         lines = (await self._find(window)).output.splitlines()

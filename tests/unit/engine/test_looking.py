@@ -36,3 +36,16 @@ async def test_an_agent_that_dies_a_little_after_its_launcher_is_not_missed(home
     home.clock.advance(LIMITS.sweep_interval_s)
     ended = await home.until_ended(run)
     assert ended.failure_kind == "lost"
+
+
+async def test_what_stands_on_the_screen_when_its_start_is_learned_is_read_again_though_it_writes_no_more(
+    home: House,
+) -> None:
+    await home.start()
+    run = await home.running()
+    window = home.terminal.of_run(run.run_id)
+    window.wrote_at = int(home.clock.now().timestamp()) - 10
+    window.output = "marker_done finished"  # too soon after the launcher's word to be believed
+    await home.settled()
+    home.clock.advance(5)
+    await home.until_ended(run)
