@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,29 +64,31 @@ def risks_of(directory: Path) -> tuple[Risk, ...]:
 
 def _settings(place: Path, directory: Path, top: Path, files: Iterable[str]) -> Iterator[Risk]:
     for name in files:
-        content = _content(place / name)
-        if content is None:
-            continue
-        document = _parsed(content)
-        risky = risky_part(document)
-        if document is None:
-            yield _opaque(place / name, directory, top, content)
-        elif risky != {}:
-            digest = _digest(_canonical(risky), *_scripts(risky, place, directory, top))
-            yield Risk(_named(place / name, directory, top), digest, tuple(effects_of_settings(risky)))
+        yield from _document(place / name, place, directory, top, risky_part, effects_of_settings)
 
 
 def _servers(place: Path, directory: Path, top: Path) -> Iterator[Risk]:
-    content = _content(place / SERVERS)
+    yield from _document(place / SERVERS, place, directory, top, risky_servers, effects_of_servers)
+
+
+def _document(
+    path: Path,
+    place: Path,
+    directory: Path,
+    top: Path,
+    risky_of: Callable[[object], object],
+    effects_of: Callable[[object], Iterable[str]],
+) -> Iterator[Risk]:
+    """Nothing where the file is not there, or harmless."""
+    content = _content(path)
     if content is None:
         return
     document = _parsed(content)
-    servers = risky_servers(document)
     if document is None:
-        yield _opaque(place / SERVERS, directory, top, content)
-    elif servers != {}:
-        digest = _digest(_canonical(servers), *_scripts(servers, place, directory, top))
-        yield Risk(_named(place / SERVERS, directory, top), digest, tuple(effects_of_servers(servers)))
+        yield _opaque(path, directory, top, content)
+    elif (risky := risky_of(document)) != {}:
+        digest = _digest(_canonical(risky), *_scripts(risky, place, directory, top))
+        yield Risk(_named(path, directory, top), digest, tuple(effects_of(risky)))
 
 
 def _instructions(place: Path, directory: Path) -> Iterator[Risk]:
