@@ -212,8 +212,8 @@ class Dispatcher:
         if failure is None:
             raise refusal
         after = after_failure(task, failure, self._parts.retry, self._parts.clock.now(), self._parts.chance())
-        hold = refusal.hold if isinstance(refusal, NotApproved) else after.hold
-        release = Release(ReleaseKind.VOLUNTARY, failure.message, after.run_after, hold)
+        hold = refusal.ending.hold
+        release = Release(ReleaseKind.VOLUNTARY, failure.message, after.run_after, hold or after.hold)
         try:
             await self._queue.store.release(task.key, release)
         except Fenced:

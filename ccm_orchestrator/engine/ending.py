@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.result import Failure, FailureKind, Outcome, TaskResult
-from ccm_orchestrator.domain.task import TaskStatus
+from ccm_orchestrator.domain.task import Hold, TaskStatus
 
 ENDED = {
     Outcome.SUCCEEDED: EventKind.TASK_SUCCEEDED,
@@ -25,6 +25,8 @@ class Ending:
     text: str = ""
     failure: Failure | None = None
     poison: bool = False
+    hold: Hold | None = None
+    """What the task waits for; None: what becomes of it, the failure says."""
     recorded: Outcome | None = None
     """The store knows this outcome already."""
 

@@ -166,6 +166,8 @@ async def _after(live: LiveRun, ending: Ending, stopped: bool) -> AfterFailure |
     if ending.poison:
         detail = "The daemon died three times within a minute of starting this task; look at its log, then release it."
         return AfterFailure(NextStep.HOLD, hold=Hold(HoldReason.POISON, detail))
+    if ending.hold is not None:
+        return AfterFailure(NextStep.HOLD, hold=ending.hold)
     if ending.failure is None:
         return None
     if await nothing_left(live):

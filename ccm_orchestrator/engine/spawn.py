@@ -58,8 +58,7 @@ class NotApproved(CannotSpawn):
     """The files of the directory would do what nobody has approved; a person must first."""
 
     def __init__(self, hold: Hold) -> None:
-        super().__init__(Ending.failed(FailureKind.SETUP, hold.detail))
-        self.hold = hold
+        super().__init__(replace(Ending.failed(FailureKind.SETUP, hold.detail), hold=hold))
 
 
 async def intend(parts: Parts, term: int, task: Task, queue: Queue) -> LiveRun:
