@@ -18,6 +18,8 @@ from ccm_orchestrator.api.services import ESCAPED
 from ccm_orchestrator.domain.dialogue import MAX_MESSAGE_BYTES
 from ccm_orchestrator.security.doors import RemoteAddress, RemoteDoor, TlsFiles
 
+GOODBYE_S = 1.0
+"""What streams and WebSockets have to say where to come back, before the server closes them without a word."""
 DRAIN_S = 5
 """How long requests may take to end when the server stops."""
 
@@ -122,6 +124,8 @@ class _Door:
             self._renewing.cancel()
         if self._serving is None or self._server is None:
             return
+        if talks := set(self._server.server_state.tasks):
+            await asyncio.wait(talks, timeout=GOODBYE_S)
         self._server.leave()
         await self._serving
         self._serving = None
