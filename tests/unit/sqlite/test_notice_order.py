@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,6 +90,12 @@ async def _everything(queue: NoticeQueue) -> list[QueuedNotice]:
     return list(await queue.notices(NoticeQuery(limit=1000)))
 
 
+def _unnumbered(newest_first: list[QueuedNotice]) -> list[QueuedNotice]:
+    """Numbers rise, but SQLite spends one also on a notice that joins an older one."""
+    assert newest_first == sorted(newest_first, key=lambda queued: -queued.seq)
+    return [replace(queued, seq=0) for queued in newest_first]
+
+
 @settings(max_examples=12)
 @given(steps)
 def test_the_database_does_as_the_memory_does(taken: list[Step]) -> None:
@@ -98,7 +105,7 @@ def test_the_database_does_as_the_memory_does(taken: list[Step]) -> None:
             stored = SqliteNoticeQueue(await opened(stack, Path(directory, "ccm.db")))
             memory = MemoryNoticeQueue()
             assert (await _told(stored, taken)).told == (await _told(memory, taken)).told
-            assert await _everything(stored) == await _everything(memory)
+            assert _unnumbered(await _everything(stored)) == _unnumbered(await _everything(memory))
 
     asyncio.run(both())
 
