@@ -17,7 +17,7 @@ class Doorbell:
         with self._lock:
             listeners = list(self._listeners.items())
         for event, loop in listeners:
-            if not loop.is_closed():
+            if not event.is_set() and not loop.is_closed():  # who is to look already sees what this rings for
                 loop.call_soon_threadsafe(event.set)
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Literal, Self
 
 from pydantic import Field
@@ -37,6 +38,11 @@ class ResultBrief(Output):
         )
 
 
+@cache
+def _kept_as_they_are(output: type[Output]) -> frozenset[str]:
+    return frozenset(set(output.model_fields) & set(Task.__dataclass_fields__))
+
+
 class TaskBrief(Output):
     """A task in a list: without its whole prompt and result, which may be large."""
 
@@ -62,9 +68,8 @@ class TaskBrief(Output):
 
     @classmethod
     def of(cls, task: Task) -> Self:
-        names = set(cls.model_fields) & set(Task.__dataclass_fields__)
         return cls(
-            **{name: getattr(task, name) for name in names},
+            **{name: getattr(task, name) for name in _kept_as_they_are(cls)},
             title=title_of(task.prompt),
             agent=agent_name(task.run_id) if task.run_id else None,
             ended=ResultBrief.of(task.result) if task.result else None,

@@ -139,7 +139,6 @@ class Control:
             accepted = await self._acceptance.accept(new, lambda task: Beside((self._created(task),), entry(task)))
             if accepted.is_new:
                 self._bus.wake({EventKind.TASK_CREATED})
-        self._poke()
         return accepted
 
     async def with_profile(self, new: NewTask) -> NewTask:

@@ -24,9 +24,9 @@ from ccm_orchestrator.engine.queues import pause_after
 from ccm_orchestrator.engine.roster import Roster
 from ccm_orchestrator.engine.run import carry_out, take_over
 from ccm_orchestrator.engine.spawn import CannotSpawn, NotApproved, intend, is_approved
-from ccm_orchestrator.errors import Fenced, StoreError, StoreUnavailable
+from ccm_orchestrator.errors import Fenced, StoreError, StoreUnavailable, WrongStatus
 from ccm_orchestrator.ports.journal import RunQuery
-from ccm_orchestrator.ports.tasks import ClaimRequest, Release, ReleaseKind
+from ccm_orchestrator.ports.tasks import ClaimRequest, Release, ReleaseKind, TaskQuery
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ LONGEST_END_S = 300.0
 DRAINING = "The system was told to begin nothing more."
 NO_PLACE = "The agent whose place it was to have works again."
 PLACE_LOOK_S = 0.05
+GATHER_S = 0.03
+"""After a look at the embedded store that found nothing to start: rows that come by the hundred cost one look then."""
+ANY_QUEUED = TaskQuery(frozenset({TaskStatus.QUEUED}), limit=1)
 
 
 class Dispatcher:
@@ -109,7 +112,7 @@ class Dispatcher:
                 return False
             for request in await self._open_claims():
                 return bool(await self._claim(request, heart))
-            if not self._queue.remote and not (await self._queue.store.counts()).get(TaskStatus.QUEUED):
+            if not self._queue.remote and not await self._queue.store.list(ANY_QUEUED):
                 return False
             if await self._draining() or not self._parts.may_begin():
                 return False
@@ -222,14 +225,17 @@ class Dispatcher:
         held = BusEvent(EventKind.TASK_HELD, self._parts.clock.now(), task.task_id, None, {"reason": failure.message})
         await self._parts.bus.publish(held)
         if isinstance(refusal, NotApproved) and await is_approved(self._parts, task):  # while it was being held
-            await self._queue.store.unhold(task.task_id)
+            with contextlib.suppress(WrongStatus):  # whoever approved has done it
+                await self._queue.store.unhold(task.task_id)
 
     async def _wait(self, heart: Heart) -> bool:
         """Until there may be something to claim and room for it (True), or the poll interval is over."""
         poll_s = min(self._parts.limits.poll_interval_s, heart.idle_s)
         if self._capacity.room:
-            remote_s = min(REMOTE_WAIT_S, heart.idle_s)
-            return await self._queue.store.wait_for_change(remote_s if self._queue.remote else poll_s)
+            if self._queue.remote:
+                return await self._queue.store.wait_for_change(min(REMOTE_WAIT_S, heart.idle_s))
+            await heart.rest(GATHER_S)
+            return await self._queue.store.wait_for_change(poll_s)
         self._room.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._room.wait(), poll_s)

@@ -31,6 +31,8 @@ FIELDS = {
 """Of a JSON line, in this order; a line has those that are known. Facts may add fields of their own."""
 
 _LEVEL_WIDTH = 7
+_OWN_WORDS = frozenset({"_record", "at", "level", "logger"})
+"""Hold nothing that anybody wrote."""
 _ALWAYS = ("at", "level", "logger", "message", "system_id", "exception")
 """Have a place of their own in a line of text, or none."""
 
@@ -59,7 +61,7 @@ class _Origin:
         fields["message"] = fields.pop("event")
         if "fact" in fields:
             fields["event"] = fields.pop("fact")
-        fields["at"] = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        fields["at"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
         fields["level"] = record.levelname.lower()
         fields["logger"] = record.name
         if self._system_id:
@@ -77,7 +79,7 @@ class _Mask:
 
     def __call__(self, _logger: WrappedLogger, _method: str, fields: Fields) -> Fields:
         for name, value in fields.items():
-            if name != "_record" and value is not None and not isinstance(value, bool | int | float):
+            if name not in _OWN_WORDS and value is not None and not isinstance(value, bool | int | float):
                 fields[name] = self._masker(str(value))
         return fields
 
@@ -87,7 +89,7 @@ def _json_line(_logger: WrappedLogger, _method: str, fields: Fields) -> str:
     ordered = {name: fields[name] for name in FIELDS if name in fields}
     ordered |= {name: value for name, value in fields.items() if name not in ordered and value is not None}
     line = json.dumps(ordered, ensure_ascii=False)
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
+    return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 class _TextLine:
@@ -113,4 +115,4 @@ def _told(fields: Fields) -> list[tuple[str, object]]:
 
 
 def _shown(line: str) -> str:
-    return "".join(char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in line)
+    return line if line.isprintable() else "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)

@@ -45,6 +45,8 @@ class Masker:
             self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, text: str) -> str:
+        if len(text) < SHORTEST:
+            return text
         if self._pattern is not None:
             text = self._pattern.sub(COVER, text)
         return _SHAPES.sub(COVER, text)

@@ -29,7 +29,7 @@ def document(value: DataclassInstance) -> str:
 
 
 def json_text(value: object) -> str:
-    return storable(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain))
+    return storable(_ENCODER.encode(value))
 
 
 def read_document(adapter: TypeAdapter[T], text: str) -> T:
@@ -70,3 +70,6 @@ def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain)

@@ -17,9 +17,7 @@ async def add(api: httpx.AsyncClient, **fields: object) -> httpx.Response:
     return await api.post("/api/tasks", json={"project": "blog", "prompt": "Fix the test", **fields})
 
 
-async def test_an_accepted_task_is_stored_announced_and_the_orchestrator_is_poked(
-    house: House, api: httpx.AsyncClient
-) -> None:
+async def test_an_accepted_task_is_stored_and_announced(house: House, api: httpx.AsyncClient) -> None:
     response = await add(api, priority=7, tags=["ci"], time_limit_s=60)
     assert response.status_code == 201
     body = response.json()
@@ -27,7 +25,7 @@ async def test_an_accepted_task_is_stored_announced_and_the_orchestrator_is_poke
     task = await house.store.get(body["task_id"])
     assert (task.status, task.priority, task.tags, task.source) == (TaskStatus.QUEUED, 7, ("ci",), "api")
     assert await house.kinds() == ["task.created"]
-    assert house.pokes == 1
+    assert house.pokes == 0  # no run is concerned, and the store itself wakes whoever claims
     assert (await api.get(f"/api/tasks/{body['task_id'][:8]}")).json() == body
 
 
@@ -175,7 +173,7 @@ async def test_a_queued_task_is_stopped_at_once_and_can_be_retried(house: House,
     retried = await api.post(f"/api/tasks/{task_id}/retry")
     assert (retried.status_code, retried.json()["status"]) == (200, "queued")
     assert await house.kinds() == ["task.created", "task.cancelled", "task.queued"]
-    assert house.pokes == 3
+    assert house.pokes == 2
 
 
 async def test_a_running_task_is_flagged_and_ends_when_its_agent_has(house: House, api: httpx.AsyncClient) -> None:

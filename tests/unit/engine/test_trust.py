@@ -116,6 +116,25 @@ async def test_an_approval_that_comes_while_the_task_is_being_held_is_not_lost(
     assert done.is_set()
 
 
+async def test_an_approval_that_released_the_task_already_ends_no_orchestrator(
+    home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust = trust_of(home, tmp_path)
+    home.driver.risky[home.project] = (HOOK,)
+    release, released = home.store.release, list[str]()
+
+    async def and_then(*given: object) -> Task:
+        task = await release(*given)  # type: ignore[arg-type]
+        released.extend(await approve(trust))
+        return task
+
+    monkeypatch.setattr(home.store, "release", and_then)
+    await home.start()
+    task_id = await home.add()
+    await home.until_status(task_id, TaskStatus.RUNNING)
+    assert released == [task_id]
+
+
 async def test_only_what_was_seen_is_approved(home: House, tmp_path: Path) -> None:
     trust = trust_of(home, tmp_path)
     home.driver.risky[home.project] = (HOOK,)
