@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -49,8 +48,9 @@ class Heart:
 
     async def rest(self, seconds: float, news: asyncio.Event | None = None) -> bool:
         """Sleeps, beating. True as soon as `news` is set."""
-        wake_at_s = time.monotonic() + seconds
-        while (left_s := wake_at_s - time.monotonic()) > 0:
+        loop = asyncio.get_running_loop()
+        wake_at_s = loop.time() + seconds
+        while (left_s := wake_at_s - loop.time()) > 0:
             slice_s = min(left_s, self.idle_s)
             if news is None:
                 await asyncio.sleep(slice_s)

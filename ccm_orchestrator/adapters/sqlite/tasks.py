@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -130,7 +129,8 @@ class SqliteTaskStore:
         return await self._database.read(lambda c: outcomes.late_results(c, task_id))
 
     async def wait_for_change(self, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
         with self._changed.listening() as news, log_writes(self._database.path, news) as told:
             poll_s = TOLD_POLL_S if told else CHANGE_POLL_S
             while True:
@@ -139,7 +139,7 @@ class SqliteTaskStore:
                 if changes != self._changes_seen:
                     self._changes_seen = changes
                     return True
-                left_s = deadline - time.monotonic()
+                left_s = deadline - loop.time()
                 if left_s <= 0:
                     return False
                 with suppress(TimeoutError):
