@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.harness import Goal, Report, Sampler, Unit, seconds, take_turns
@@ -32,6 +32,15 @@ async def measure(rounds: int | None) -> Sequence[Report]:
                 },
                 rounds or ROUNDS,
             )
+            async with serving(env, Path(name)):
+                commands = await take_turns(
+                    {
+                        "python does nothing": run(env, "-c", "pass"),
+                        "--version": run(env, "-m", "ccm_orchestrator", "--version"),
+                        "task list": run(env, "-m", "ccm_orchestrator", "task", "list"),
+                    },
+                    rounds or ROUNDS,
+                )
         finally:
             await (
                 await asyncio.create_subprocess_exec("tmux", "-L", env["CCM_TMUX__SOCKET_NAME"], "kill-server", env=env)
@@ -46,6 +55,7 @@ async def measure(rounds: int | None) -> Sequence[Report]:
     goal = Goal("s from exec until READY=1", starts["daemon ready"].median, READY_S)
     return [
         Report("start_up", "how long until the daemon is ready?", Unit.MILLISECONDS, starts, [goal]),
+        Report("start_up_commands", "how long does a command take?", Unit.MILLISECONDS, commands),
         Report("start_up_cli", "how long until the command line answers?", Unit.MILLISECONDS, words),
     ]
 
@@ -73,6 +83,13 @@ def run(env: dict[str, str], *argv: str) -> Sampler:
 
 
 async def ready(env: dict[str, str], directory: Path) -> float:
+    async with serving(env, directory) as ready_s:
+        return ready_s
+
+
+@contextlib.asynccontextmanager
+async def serving(env: dict[str, str], directory: Path) -> AsyncIterator[float]:
+    """A daemon, and how long it took until it was ready."""
     with notified(directory / f"notify-{time.monotonic_ns()}") as (listener, address):
         began = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
@@ -85,7 +102,7 @@ async def ready(env: dict[str, str], directory: Path) -> float:
             async with asyncio.timeout(LIMIT_S):
                 while b"READY=1" not in await asyncio.get_running_loop().sock_recv(listener, 4096):
                     pass
-            return time.perf_counter() - began
+            yield time.perf_counter() - began
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()

@@ -13,6 +13,7 @@
     │   └── InvalidSettings
     ├── AccessRefused              MalformedHost · Misdirected · Unauthenticated · Forbidden ·
     │                              TooManyRequests
+    ├── DaemonUnreachable          told by clients; StreamEnded (`client.failures`)
     ├── IdentityUnavailable        who calls cannot be found out at the moment
     ├── PortBusy                   the API cannot listen
     ├── Fenced                     a superseded claim tried to write
@@ -145,6 +146,10 @@ class Forbidden(AccessRefused):
 
 class TooManyRequests(AccessRefused):
     """Too many requests in too short a time; wait a moment and try again."""
+
+
+class DaemonUnreachable(OrchestratorError):
+    """The daemon does not answer."""
 
 
 class IdentityUnavailable(OrchestratorError):

@@ -6,6 +6,7 @@ the same API in this very process on top of the database, so that the commands w
 
 import sys
 
+from ccm_orchestrator import __version__
 from ccm_orchestrator.cli.lazily import Heavy, load
 from ccm_orchestrator.cli.serving import plainly_asked, serve_plainly
 
@@ -15,6 +16,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not when a test captures it
             stream.reconfigure(errors="backslashreplace")
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"ccm-orchestrator {__version__}\n")
+        return
     if plainly_asked(sys.argv[1:]):
         sys.exit(serve_plainly())
     load(Heavy.TREE)(prog_name="ccm-orchestrator")

@@ -1,131 +1,27 @@
-"""The API as the command line uses it: of the running daemon, or, when none runs, served in this very process.
+"""The API as commands use it: `async with connect(settings) as connection`.
 
-So a command is written once, and prints the same JSON either way. The lock of the state directory decides: whoever
-holds it is the daemon. While a command serves itself it holds that lock, which is why it should not take long.
+`Connection`, what it needs of HTTP, and where no daemon runs the API itself, are imported when a command connects.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from ccm_orchestrator.adapters.state_lock import StateLock
 from ccm_orchestrator.cli.lazily import Heavy, load
-from ccm_orchestrator.client.address import of_this_machine
-from ccm_orchestrator.client.awaited import AsyncClient
-from ccm_orchestrator.client.call import Call, as_it_came, get, segment
-from ccm_orchestrator.client.failures import DaemonUnreachable, StreamEnded, UnexpectedAnswer
-from ccm_orchestrator.client.following import Stream
-from ccm_orchestrator.client.patience import Patience
-from ccm_orchestrator.client.sse import Frame
-from ccm_orchestrator.errors import InputError, StateDirectoryBusy
-from ccm_orchestrator.settings import Settings
+from ccm_orchestrator.client.paths import segment
 
-__all__ = ["Connection", "connect", "segment"]
+if TYPE_CHECKING:
+    from ccm_orchestrator.cli.reaching import Connection
+    from ccm_orchestrator.settings import Settings
 
-ANSWER_TIMEOUT_S = 30.0
-START_PATIENCE_S = 10.0
-"""A daemon that starts holds the lock for a moment before it answers."""
-RETRY_INTERVAL_S = 0.05
-
-
-class Connection:
-    """The client, answered by JSON as it came: that is what `--json` prints."""
-
-    def __init__(self, client: AsyncClient, daemon_runs: bool) -> None:
-        self.client = client
-        self.daemon_runs = daemon_runs
-
-    async def get(self, path: str, **query: Any) -> Any:
-        """Raises: InputError (what is asked for cannot be done), DaemonUnreachable, OrchestratorError."""
-        return await self.client.ask(get(path, as_it_came, **query))
-
-    async def post(self, path: str, body: Mapping[str, Any] | None = None, **headers: str) -> Any:
-        return await self.client.ask(Call("POST", path, as_it_came, body=body, headers=headers))
-
-    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        return await self.client.ask(Call("PATCH", path, as_it_came, body=body))
-
-    async def delete(self, path: str) -> None:
-        await self.client.ask(Call("DELETE", path, as_it_came))
-
-    async def agent(self, ref: str) -> Any:
-        """By whatever the API knows agents by, or by the beginning of a task's id: its newest agent."""
-        try:
-            return await self.get(f"/api/agents/{segment(ref)}")
-        except InputError as unknown_agent:
-            try:
-                task = await self.get(f"/api/tasks/{segment(ref)}")
-            except InputError:
-                raise unknown_agent from None
-        return await self.get(f"/api/agents/{task['task_id']}")
-
-    async def stream(self, after: int, task_id: str | None) -> AsyncIterator[dict[str, Any]]:
-        """Events after the cursor as they come, for as long as the daemon runs. For a running daemon only."""
-        follow = Stream(get("/api/events", as_it_came, after=after, task_id=task_id), _event)
-        with suppress(StreamEnded):
-            async with aclosing(self.client.carrier.follow(follow)) as events:
-                async for event in events:
-                    yield event
-
-
-def _event(frame: Frame) -> dict[str, Any] | None:
-    document: dict[str, Any] = frame.json()
-    return document if "seq" in document else None
+__all__ = ["connect", "segment"]
 
 
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Connection]:
     """Raises: DaemonUnreachable when there is a daemon that does not answer; StoreError when there is none and the
     database cannot be opened."""
-    lock = StateLock(settings.state_directory, passing=True)
-    async with AsyncExitStack() as stack:
-        client = await _client_of_daemon(settings, lock)
-        if client is not None:
-            stack.push_async_callback(client.close)
-            yield Connection(client, daemon_runs=True)
-        else:
-            stack.callback(lock.release)
-            yield Connection(await stack.enter_async_context(load(Heavy.OPEN_OFFLINE)(settings)), daemon_runs=False)
-
-
-async def _client_of_daemon(settings: Settings, lock: StateLock) -> AsyncClient | None:
-    """None when no daemon runs: then the lock is ours."""
-    deadline = time.monotonic() + START_PATIENCE_S
-    while True:
-        try:
-            lock.acquire()
-            return None
-        except StateDirectoryBusy as error:
-            busy = error
-        try:
-            return await _answering(settings)
-        except DaemonUnreachable as error:
-            if time.monotonic() > deadline:
-                raise DaemonUnreachable(
-                    f"The daemon that holds {settings.state_directory} does not answer: it is starting or stuck; "
-                    f"look into {settings.state_directory / 'logs'}, or restart it, agents go on. ({error.message})"
-                ) from busy
-        await asyncio.sleep(RETRY_INTERVAL_S)
-
-
-async def _answering(settings: Settings) -> AsyncClient:
-    """Raises: DaemonUnreachable."""
-    url, token = of_this_machine(settings.state_directory)
-    client = AsyncClient(url, token, patience=impatient(), allow_plain_http=True)
-    async with AsyncExitStack() as unless_it_answers:
-        unless_it_answers.push_async_callback(client.close)
-        try:
-            await client.health()
-        except UnexpectedAnswer as error:
-            raise DaemonUnreachable(f"What answers at {url} is not ccm-orchestrator.") from error
-        unless_it_answers.pop_all()
-    return client
-
-
-def impatient() -> Patience:
-    """Whether to try again is decided above: by then another daemon may run, or none."""
-    return Patience(tries=1, answer_s=ANSWER_TIMEOUT_S, absence_s=0.0)
+    async with load(Heavy.REACHED)(settings) as connection:
+        yield connection

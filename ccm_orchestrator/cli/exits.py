@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from ccm_orchestrator.client.failures import DaemonUnreachable
-from ccm_orchestrator.errors import InputError, OrchestratorError
+from ccm_orchestrator.errors import DaemonUnreachable, InputError, OrchestratorError
 
 
 class Exit(IntEnum):

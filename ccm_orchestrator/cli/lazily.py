@@ -19,13 +19,15 @@ class Heavy(StrEnum):
 
     TREE = "ccm_orchestrator.cli.app:app"
     LOAD_SETTINGS = "ccm_orchestrator.settings:load_settings"
+    SESSIONS = "ccm_orchestrator.client.awaited:Sessions"
     REPORT = "ccm_orchestrator.cli.session:report"
     EXIT_OF = "ccm_orchestrator.cli.exits:exit_of"
     SERVE = "ccm_orchestrator.wiring.serving:serve"
     HOLD_BACK = "ccm_orchestrator.wiring.serving:hold_back"
     DEMO = "ccm_orchestrator.demo.run:main"
     PREPARE = "ccm_orchestrator.cli.preparing:prepare"
-    CHANGED_DOCUMENT = "ccm_orchestrator.setup.planning:changed_document"
+    PLAN_VIEW = "ccm_orchestrator.cli.views.init:plan_view"
+    SET_UP = "ccm_orchestrator.cli.setting_up:set_up"
     TRIAL = "ccm_orchestrator.demo.run:trial"
     EXAMINE = "ccm_orchestrator.setup.doctor:examine"
     INTENTION = "ccm_orchestrator.demo.proving:intention"
@@ -44,14 +46,20 @@ class Heavy(StrEnum):
     KEPT_SERVICES = "ccm_orchestrator.setup.removal:kept_services"
     DATA_OF = "ccm_orchestrator.setup.removal:data_of"
     REQUIRE_NO_DAEMON = "ccm_orchestrator.setup.removal:require_no_daemon"
-    OUTDATED = "ccm_orchestrator.setup.daemon_checks:outdated"
     PURGE = "ccm_orchestrator.setup.removal:purge"
     NOTICE_TARGETS = "ccm_orchestrator.wiring.targets:read_targets"
     TELL_OF_FAILED_START = "ccm_orchestrator.wiring.failed_start:tell_as_service"
     PLANNED_UPDATE = "ccm_orchestrator.setup.upgrading:planned_update"
     CARRY_OUT_UPDATE = "ccm_orchestrator.setup.upgrading:carry_out"
     NOTICE_CARRIER = "ccm_orchestrator.adapters.apprise.carrier:AppriseCarrier"
+    REACHED = "ccm_orchestrator.cli.reaching:reached"
     OPEN_OFFLINE = "ccm_orchestrator.cli.offline:open_offline"
+
+
+def load_commands(module: str) -> Callable[..., Any]:
+    """What registers the commands of a module of `commands`: it is imported when one of them is called or listed."""
+    registers: Callable[..., Any] = importlib.import_module(f"ccm_orchestrator.cli.commands.{module}").add_to
+    return registers
 
 
 def load(heavy: Heavy) -> Callable[..., Any]:

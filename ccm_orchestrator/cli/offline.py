@@ -18,8 +18,8 @@ from ccm_orchestrator.adapters.tmux.server import Address, find_tmux, run_tmux
 from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
 from ccm_orchestrator.api.app import create_app
 from ccm_orchestrator.api.services import ApiOptions, ApiServices
-from ccm_orchestrator.cli.connection import impatient
-from ccm_orchestrator.client.awaited import AsyncClient
+from ccm_orchestrator.cli.reaching import impatient
+from ccm_orchestrator.client.carriers import AwaitingCarrier
 from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
@@ -48,7 +48,7 @@ NO_DAEMON = "Only the daemon speaks with Supabase, and it does not run: start it
 
 
 @asynccontextmanager
-async def open_offline(settings: Settings) -> AsyncIterator[AsyncClient]:
+async def open_offline(settings: Settings) -> AsyncIterator[AwaitingCarrier]:
     """Raises: StoreError when the database cannot be opened."""
     settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     stores = build_stores(settings)
@@ -66,10 +66,9 @@ async def open_offline(settings: Settings) -> AsyncIterator[AsyncClient]:
         secrets = load_local_secrets(settings.state_directory)
         app = create_app(_services(settings, stores, terminal, secrets))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with AsyncClient(
-            "http://127.0.0.1:1", secrets.api_token.reveal(), patience=impatient(), transport=transport
-        ) as client:
-            yield client
+        carrier = AwaitingCarrier.to("http://127.0.0.1:1", secrets.api_token.reveal(), impatient(), transport=transport)
+        async with carrier.http:
+            yield carrier
     finally:
         await terminal.stop()
         await stores.database.close()

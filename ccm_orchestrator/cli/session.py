@@ -11,15 +11,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
 
 from ccm_orchestrator.cli.exits import Exit, exit_of
+from ccm_orchestrator.cli.lazily import Heavy, load
 from ccm_orchestrator.cli.views.plain import plain
 from ccm_orchestrator.errors import OrchestratorError
-from ccm_orchestrator.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from ccm_orchestrator.settings import Settings
 
 PIPE_WIDTH = 160
 """Columns of a table that nobody looks at on a terminal."""
@@ -41,7 +44,8 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        return load_settings(self.config)
+        settings: Settings = load(Heavy.LOAD_SETTINGS)(self.config)
+        return settings
 
     @cached_property
     def out(self) -> Console:

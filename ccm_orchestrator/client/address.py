@@ -7,8 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from ccm_orchestrator.client.failures import DaemonUnreachable
-from ccm_orchestrator.errors import InvalidSettings
+from ccm_orchestrator.errors import DaemonUnreachable, InvalidSettings
 from ccm_orchestrator.security.secrets import API_TOKEN_FILE, read_secret
 
 STATE_DIRECTORY = Path("~/.local/state/ccm-orchestrator")

@@ -10,17 +10,16 @@ from typing import Self
 
 import httpx
 
-from ccm_orchestrator.client.address import authorization, checked_url, of_this_machine
+from ccm_orchestrator.client.address import of_this_machine
 from ccm_orchestrator.client.administration import Stopped
 from ccm_orchestrator.client.answers import Health, Profile, Status, Task
 from ccm_orchestrator.client.call import Answer, Call
 from ccm_orchestrator.client.calls import administration, agents, events, machines, rules, sessions, standing, tasks
 from ccm_orchestrator.client.carriers import AwaitingCarrier
 from ccm_orchestrator.client.faces import Awaited, AwaitedGroup, AwaitedPages, AwaitedStream
-from ccm_orchestrator.client.failures import DaemonUnreachable
 from ccm_orchestrator.client.patience import Patience
 from ccm_orchestrator.client.waiting import Waiting
-from ccm_orchestrator.errors import StoreUnavailable
+from ccm_orchestrator.errors import DaemonUnreachable, StoreUnavailable
 
 
 class Tasks(AwaitedGroup):
@@ -157,14 +156,14 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Raises: InvalidSettings."""
-        http = httpx.AsyncClient(
-            base_url=checked_url(url, allow_plain_http=allow_plain_http),
-            headers=authorization(token),
+        self.carrier = AwaitingCarrier.to(
+            url,
+            token,
+            patience or Patience(),
             verify=verify,
-            trust_env=False,
+            allow_plain_http=allow_plain_http,
             transport=transport,
         )
-        self.carrier = AwaitingCarrier(http, patience or Patience())
         self.tasks = Tasks(self.carrier)
         self.agents = Agents(self.carrier)
         self.permissions = Permissions(self.carrier)

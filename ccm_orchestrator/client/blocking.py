@@ -16,10 +16,9 @@ from ccm_orchestrator.client.call import Answer, Call
 from ccm_orchestrator.client.calls import administration, agents, events, machines, rules, sessions, standing, tasks
 from ccm_orchestrator.client.carriers import BlockingCarrier
 from ccm_orchestrator.client.faces import Blocking, BlockingGroup, BlockingPages, BlockingStream
-from ccm_orchestrator.client.failures import DaemonUnreachable
 from ccm_orchestrator.client.patience import Patience
 from ccm_orchestrator.client.waiting import Waiting
-from ccm_orchestrator.errors import StoreUnavailable
+from ccm_orchestrator.errors import DaemonUnreachable, StoreUnavailable
 
 
 class Tasks(BlockingGroup):

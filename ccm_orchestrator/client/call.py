@@ -7,10 +7,8 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
 from ccm_orchestrator.client.decoding import decode
-from ccm_orchestrator.errors import InputError
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
@@ -108,18 +106,6 @@ def many(kind: type[Answer]) -> Callable[[Reply], tuple[Answer, ...]]:
 
 def nothing(_reply: Reply) -> None:
     """The answer has no content."""
-
-
-def path(template: str, *names: str) -> str:
-    """Raises: InputError when a name cannot stand in a path."""
-    return template.format(*map(segment, names))
-
-
-def segment(ref: str) -> str:
-    """What a person typed, as one part of a path. Raises: InputError."""
-    if ref in ("", ".", "..") or "/" in ref:
-        raise InputError(f"Expected an id or a name, got: {ref!r}.")
-    return quote(ref, safe="")
 
 
 def encoded(body: object) -> bytes | None:

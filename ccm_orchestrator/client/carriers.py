@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, TypeVar
 
 import httpx
 
+from ccm_orchestrator.client.address import authorization, checked_url
 from ccm_orchestrator.client.call import Answer, Call, Reply, encoded
 from ccm_orchestrator.client.failures import UnexpectedAnswer, refusal, unreachable
 from ccm_orchestrator.client.following import SILENCE_S, Following, Stream
@@ -109,6 +111,27 @@ class AwaitingCarrier(Carrier):
     def __init__(self, http: httpx.AsyncClient, patience: Patience) -> None:
         super().__init__(http.base_url, patience)
         self.http = http
+
+    @classmethod
+    def to(
+        cls,
+        url: str,
+        token: str | None,
+        patience: Patience,
+        *,
+        verify: ssl.SSLContext | bool = True,
+        allow_plain_http: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> AwaitingCarrier:
+        """Raises: InvalidSettings."""
+        http = httpx.AsyncClient(
+            base_url=checked_url(url, allow_plain_http=allow_plain_http),
+            headers=authorization(token),
+            verify=verify,
+            trust_env=False,
+            transport=transport,
+        )
+        return cls(http, patience)
 
     async def carry(self, call: Call[Answer]) -> Answer:
         tried = 0

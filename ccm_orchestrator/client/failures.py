@@ -11,13 +11,9 @@ from typing import Any
 import httpx
 
 from ccm_orchestrator import errors
-from ccm_orchestrator.errors import AccessRefused, InputError, NotFound, OrchestratorError
+from ccm_orchestrator.errors import AccessRefused, DaemonUnreachable, InputError, NotFound, OrchestratorError
 
 URN = "urn:ccm-orchestrator:problem:"
-
-
-class DaemonUnreachable(OrchestratorError):
-    """The daemon does not answer."""
 
 
 class StreamEnded(DaemonUnreachable):

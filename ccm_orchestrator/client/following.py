@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 import httpx
 
 from ccm_orchestrator.client.call import Call, as_it_came, get
-from ccm_orchestrator.client.failures import DaemonUnreachable, StreamEnded, UnexpectedAnswer, refusal
+from ccm_orchestrator.client.failures import StreamEnded, UnexpectedAnswer, refusal
 from ccm_orchestrator.client.patience import PASSING, REFUSED_BEFORE_WORK, Patience, retry_after_s
 from ccm_orchestrator.client.sse import Frame, FrameReader
-from ccm_orchestrator.errors import OrchestratorError
+from ccm_orchestrator.errors import DaemonUnreachable, OrchestratorError
 
 Item = TypeVar("Item")
 SILENCE_S = 60.0

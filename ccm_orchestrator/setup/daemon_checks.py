@@ -17,7 +17,7 @@ import psutil
 from ccm_orchestrator import __version__
 from ccm_orchestrator.adapters.state_lock import PASSING
 from ccm_orchestrator.client.address import of_this_machine
-from ccm_orchestrator.client.failures import DaemonUnreachable
+from ccm_orchestrator.errors import DaemonUnreachable
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.setup.check import Check, Verdict
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ccm_orchestrator.cli.commands.init import runs_on_an_older_file
+from ccm_orchestrator.cli.setting_up import runs_on_an_older_file
 from ccm_orchestrator.demo.sandbox import free_port
 from ccm_orchestrator.devstack.stack import LocalSupabase
 from ccm_orchestrator.settings import Settings

@@ -16,8 +16,8 @@ import pytest
 
 from ccm_orchestrator import __version__
 from ccm_orchestrator.client.address import of_this_machine
-from ccm_orchestrator.client.failures import DaemonUnreachable
 from ccm_orchestrator.demo.sandbox import free_port
+from ccm_orchestrator.errors import DaemonUnreachable
 from ccm_orchestrator.setup.daemon_checks import holder
 from tests.launching import eventually
 from tests.wheels import build_wheel, make_environment, offline

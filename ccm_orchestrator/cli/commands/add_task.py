@@ -6,18 +6,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ccm_orchestrator.cli.commands import task_options as options
 from ccm_orchestrator.cli.commands.wait import wait_for
-from ccm_orchestrator.cli.connection import Connection, connect, segment
+from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.tasks import added_task
 from ccm_orchestrator.domain.task import DEFAULT_MAX_ATTEMPTS, MAX_PROMPT_BYTES
 from ccm_orchestrator.errors import InvalidTask
+
+if TYPE_CHECKING:
+    from ccm_orchestrator.cli.reaching import Connection
 
 
 def add_to(group: typer.Typer) -> None:

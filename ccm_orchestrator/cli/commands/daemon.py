@@ -14,7 +14,6 @@ from ccm_orchestrator.cli.serving import refused
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.status import status_report
 from ccm_orchestrator.errors import OrchestratorError
-from ccm_orchestrator.settings import load_settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,7 +38,7 @@ def serve(
         "log": {"level": log_level},
     }
     try:
-        settings = load_settings(ctx.obj, without_none(given))
+        settings = load(Heavy.LOAD_SETTINGS)(ctx.obj, without_none(given))
         raise typer.Exit(load(Heavy.SERVE)(settings))
     except OrchestratorError as error:
         raise typer.Exit(refused(error, ctx.obj)) from error

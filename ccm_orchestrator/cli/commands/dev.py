@@ -15,11 +15,9 @@ from ccm_orchestrator.cli.views.plain import text
 
 
 def add_to(group: typer.Typer) -> None:
-    supabase = typer.Typer(help="A Supabase of your own on this machine, without an account.", no_args_is_help=True)
-    command(supabase, "up")(up)
-    command(supabase, "down")(down)
-    command(supabase, "status")(status)
-    group.add_typer(supabase, name="supabase")
+    command(group, "up")(up)
+    command(group, "down")(down)
+    command(group, "status")(status)
 
 
 async def up(

@@ -7,17 +7,19 @@ import json
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, closing
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccm_orchestrator.cli.connection import Connection, connect, segment
+from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.daemon_log import DaemonLog
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.events import event_line, event_row
 from ccm_orchestrator.cli.views.plain import text
-from ccm_orchestrator.client.failures import DaemonUnreachable
-from ccm_orchestrator.errors import InputError
+from ccm_orchestrator.errors import DaemonUnreachable, InputError
+
+if TYPE_CHECKING:
+    from ccm_orchestrator.cli.reaching import Connection
 
 PAGE = 1000
 GROWTH_S = 0.25

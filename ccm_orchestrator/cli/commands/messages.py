@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ccm_orchestrator.cli.commands.standing import run_of
-from ccm_orchestrator.cli.connection import Connection, connect, segment
+from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.agents import message_line
 from ccm_orchestrator.cli.views.plain import plain
-from ccm_orchestrator.client.failures import DaemonUnreachable
+from ccm_orchestrator.errors import DaemonUnreachable
+
+if TYPE_CHECKING:
+    from ccm_orchestrator.cli.reaching import Connection
 
 LOOK_S = 20.0
 """One question waits for so long; the next one goes on waiting."""

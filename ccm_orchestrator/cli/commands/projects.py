@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccm_orchestrator.cli.connection import Connection, connect, segment
+from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.plain import text
 from ccm_orchestrator.cli.views.projects import project_report, project_table, trust_report
 from ccm_orchestrator.errors import InputError
+
+if TYPE_CHECKING:
+    from ccm_orchestrator.cli.reaching import Connection
 
 ProjectName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the project.")]
 

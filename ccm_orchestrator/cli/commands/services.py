@@ -1,19 +1,16 @@
-"""`service …`, and `tmux-server`, which its tmux service runs"""
+"""`service …`"""
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from ccm_orchestrator.cli.exits import Exit, exit_of
+from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.lazily import Heavy, load
-from ccm_orchestrator.cli.session import Session, command, report
+from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.services import service_report
-from ccm_orchestrator.errors import OrchestratorError
-from ccm_orchestrator.settings import load_settings
 
 System = Annotated[
     bool, typer.Option("--system", help="Of the machine, begun before anybody logs in (as root), not of the login.")
@@ -25,10 +22,6 @@ def add_to(group: typer.Typer) -> None:
     command(group, "uninstall")(uninstall)
     command(group, "restart")(restart)
     command(group, "status")(status)
-
-
-def add_tmux_server_to(app: typer.Typer) -> None:
-    app.command("tmux-server")(tmux_server)
 
 
 async def install(session: Session, system: System = False) -> None:
@@ -62,16 +55,6 @@ async def status(session: Session, system: System = False) -> Exit:
     found = _manager(session, system).status()
     session.show(asdict(found), lambda: service_report(asdict(found), system))
     return Exit.OK if found.daemon == "active" else Exit.UNREACHABLE
-
-
-def tmux_server(ctx: typer.Context) -> None:
-    """Become the tmux server in which agents live, for a service manager to keep."""
-    try:
-        program, argv, environment = load(Heavy.TMUX_SERVER)(load_settings(ctx.obj))
-    except OrchestratorError as error:
-        report(error)
-        raise typer.Exit(exit_of(error)) from error
-    os.execve(program, argv, environment)
 
 
 def _manager(session: Session, system: bool) -> Any:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ccm_orchestrator.cli.connection import Connection, connect, segment
+from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.exits import Exit
+from ccm_orchestrator.cli.lazily import Heavy, load
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.sessions import event_json, session_table, spoken
-from ccm_orchestrator.client.conversations import SessionEvent
-from ccm_orchestrator.client.failures import DaemonUnreachable
 from ccm_orchestrator.domain.task import TaskStatus
+from ccm_orchestrator.errors import DaemonUnreachable
+
+if TYPE_CHECKING:
+    from ccm_orchestrator.cli.reaching import Connection
+    from ccm_orchestrator.client.awaited import Sessions
+    from ccm_orchestrator.client.conversations import SessionEvent
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Id of a session.")]
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What the agent is told.")]
@@ -52,7 +57,7 @@ async def start(
 ) -> Exit:
     """Begin a conversation, and show what the agent writes until its turn has ended. Ctrl-C leaves it at work."""
     async with connect(session.settings) as connection:
-        sessions = _running(connection).client.sessions
+        sessions = _sessions(connection)
         events = sessions.spawn(prompt, project=project, profile=profile, model=model, tools_allowed=tool)
         return await _follow(session, events)
 
@@ -60,7 +65,7 @@ async def start(
 async def resume(session: Session, session_id: SessionId, prompt: Prompt, model: Model = None) -> Exit:
     """Go on with a conversation. It waits for the turns before it."""
     async with connect(session.settings) as connection:
-        sessions = _running(connection).client.sessions
+        sessions = _sessions(connection)
         return await _follow(session, sessions.message(session_id, prompt, model=model))
 
 
@@ -71,7 +76,7 @@ async def output(
 ) -> Exit:
     """Show what the agent wrote in one turn, from its beginning, and follow it while it goes on."""
     async with connect(session.settings) as connection:
-        return await _follow(session, _running(connection).client.sessions.output(session_id, turn=turn))
+        return await _follow(session, _sessions(connection).output(session_id, turn=turn))
 
 
 async def terminate(session: Session, session_id: SessionId) -> None:
@@ -93,6 +98,11 @@ async def _follow(session: Session, events: AsyncIterator[SessionEvent]) -> Exit
             elif not session.quiet and (said := spoken(event)):
                 session.out.print(said)
     return Exit.OK if outcome in (None, TaskStatus.SUCCEEDED) else Exit.FAILED
+
+
+def _sessions(connection: Connection) -> Sessions:
+    sessions: Sessions = load(Heavy.SESSIONS)(_running(connection).carrier)
+    return sessions
 
 
 def _running(connection: Connection) -> Connection:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccm_orchestrator.cli.connection import Connection, connect, segment
+from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.standing import message_table, standing_line
 from ccm_orchestrator.domain.standing_agent import DEFAULT_IDLE_S
 from ccm_orchestrator.errors import InputError
+
+if TYPE_CHECKING:
+    from ccm_orchestrator.cli.reaching import Connection
 
 StandingRef = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of a standing agent.")]
 

@@ -13,7 +13,7 @@ from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.lazily import Heavy, load
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.plain import text
-from ccm_orchestrator.client.failures import DaemonUnreachable
+from ccm_orchestrator.errors import DaemonUnreachable
 
 CONNECT_S = 3.0
 ANSWER_S = 14.0

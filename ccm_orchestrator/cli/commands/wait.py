@@ -16,7 +16,7 @@ from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.plain import duration, plain
 from ccm_orchestrator.cli.views.tasks import short_id, task_line
-from ccm_orchestrator.client.failures import DaemonUnreachable
+from ccm_orchestrator.errors import DaemonUnreachable
 
 LOOK_INTERVAL_S = 0.5
 LOOK_INTERVAL_WITHOUT_DAEMON_S = 3.0

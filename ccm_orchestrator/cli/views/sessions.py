@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from ccm_orchestrator.cli.views.plain import ago, text
 from ccm_orchestrator.cli.views.tables import listing
-from ccm_orchestrator.client.conversations import SessionEvent
+
+if TYPE_CHECKING:
+    from ccm_orchestrator.client.conversations import SessionEvent
 
 LONGEST_INPUT = 100
 """Characters of a tool's input that are shown."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from ccm_orchestrator.client.administration import AuditRecord, Incident, Key, NewKey, Notification, Stopped
-from ccm_orchestrator.client.call import Call, Page, delete, get, many, nothing, one, paged, path, post
+from ccm_orchestrator.client.call import Call, Page, delete, get, many, nothing, one, paged, post
+from ccm_orchestrator.client.paths import path
 from ccm_orchestrator.domain.caller import Scope
 from ccm_orchestrator.domain.notices import NoticeStatus
 from ccm_orchestrator.errors import InputError

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from ccm_orchestrator.client.answers import Agent, Message, Screen, Task
-from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, nothing, once, one, paged, path, post
+from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, nothing, once, one, paged, post
 from ccm_orchestrator.client.decoding import decode
 from ccm_orchestrator.client.following import Stream
+from ccm_orchestrator.client.paths import path
 from ccm_orchestrator.client.sse import Frame
 from ccm_orchestrator.domain.dialogue import AnswerScope, PermissionRequest
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ccm_orchestrator.client.answers import Health, Profile, Project, ProjectTrust, Status, System
-from ccm_orchestrator.client.call import Call, delete, get, many, nothing, one, path, post
+from ccm_orchestrator.client.call import Call, delete, get, many, nothing, one, post
+from ccm_orchestrator.client.paths import path
 
 
 def health() -> Call[Health]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ccm_orchestrator.client.call import Call, get, many, one, path, post
+from ccm_orchestrator.client.call import Call, get, many, one, post
+from ccm_orchestrator.client.paths import path
 from ccm_orchestrator.domain.rules import ApprovalRule, RuleDecision
 
 

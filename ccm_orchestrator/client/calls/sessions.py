@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ccm_orchestrator.client.call import Call, Page, get, nothing, once, one, paged, path, post
+from ccm_orchestrator.client.call import Call, Page, get, nothing, once, one, paged, post
 from ccm_orchestrator.client.conversations import Session, SessionEvent, Terminated, Turn
 from ccm_orchestrator.client.decoding import decode
 from ccm_orchestrator.client.following import Stream
+from ccm_orchestrator.client.paths import path
 from ccm_orchestrator.client.sse import Frame
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 
-from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, once, one, paged, patch, path, post
+from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, once, one, paged, patch, post
 from ccm_orchestrator.client.conversations import Chat, StandingAgent
+from ccm_orchestrator.client.paths import path
 
 
 class Unchanged(Enum):

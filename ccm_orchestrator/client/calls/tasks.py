@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from ccm_orchestrator.client.answers import Event, Task, TaskBrief
-from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, once, one, paged, path, post
+from ccm_orchestrator.client.call import MARGIN_S, Call, Page, get, once, one, paged, post
+from ccm_orchestrator.client.paths import path
 from ccm_orchestrator.domain.task import TaskStatus
 from ccm_orchestrator.errors import InvalidTask
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ccm_orchestrator.cli import connection
+from ccm_orchestrator.cli import reaching
 from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.demo.sandbox import free_port
 from tests.command_line import CalledHere, CommandLine, command_line
@@ -109,8 +109,8 @@ def test_following_outlives_a_restart(ccm: CommandLine) -> None:
 
 
 def test_a_daemon_that_hangs_is_not_mistaken_for_none(ccm: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "START_PATIENCE_S", 1.0)
-    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(reaching, "START_PATIENCE_S", 1.0)
+    monkeypatch.setattr(reaching, "ANSWER_TIMEOUT_S", 1.0)
     with ccm.daemon() as daemon:
         daemon.send_signal(signal.SIGSTOP)
         try:
