@@ -39,6 +39,8 @@ class Size:
     rss_mb: float
     objects: int
     """That the garbage collector knows of."""
+    blocks: int
+    """Of memory, that Python has given out: texts and numbers, too."""
     cpu_s: float
     """Used since the beginning."""
 
@@ -57,7 +59,8 @@ async def watch(hours: int, pass_hour: Callable[[], Awaitable[object]]) -> list[
     for _ in range(hours):
         await pass_hour()
         gc.collect()
-        sizes.append(Size(process.memory_info().rss / 1e6, len(gc.get_objects()), time.process_time()))
+        blocks, objects = sys.getallocatedblocks(), len(gc.get_objects())
+        sizes.append(Size(process.memory_info().rss / 1e6, objects, blocks, time.process_time()))
     return sizes
 
 
@@ -74,24 +77,27 @@ def slope(values: Sequence[float]) -> float:
 
 
 def goals(sizes: Sequence[Size]) -> list[Goal]:
-    rss, objects = [size.rss_mb for size in sizes], [float(size.objects) for size in sizes]
+    by_what: dict[str, list[float]] = {
+        "memory": [size.rss_mb for size in sizes],
+        "live objects": [size.objects for size in sizes],
+        "blocks": [size.blocks for size in sizes],
+    }
     return [
-        Goal("memory of the last quarter to that of the second", growth(rss), MOST_GROWTH),
-        Goal("live objects of the last quarter to those of the second", growth(objects), MOST_GROWTH),
+        Goal(f"{what}, the last quarter to the second", growth(values), MOST_GROWTH) for what, values in by_what.items()
     ]
 
 
 def report(day: Day) -> Report:
     sizes, hours = day.sizes, len(day.sizes)
-    rss, objects = [size.rss_mb for size in sizes], [float(size.objects) for size in sizes]
-    quarter = hours // 4
+    rss, quarter = [size.rss_mb for size in sizes], hours // 4
     quarters = {
         f"hours {start + 1} to {start + quarter}": Samples(tuple(rss[start : start + quarter]))
         for start in range(0, quarter * 4, quarter)
     }
     notes = [
-        f"after the first quarter: {1000 * slope(rss):+.0f} kB and {slope(objects):+.0f} objects per hour",
-        f"{objects[quarter]:,.0f} live objects at first, {objects[-1]:,.0f} in the end",
+        f"after the first quarter, per hour: {1000 * slope(rss):+.0f} kB, {slope([s.objects for s in sizes]):+.1f} "
+        f"live objects, {slope([s.blocks for s in sizes]):+.1f} blocks; in the end {sizes[-1].objects:,} and "
+        f"{sizes[-1].blocks:,}",
         f"{sizes[-1].cpu_s:.0f} s of processor time; tasks: {dict(day.tasks)}",
     ]
     undone = sum(count for status, count in day.tasks.items() if status != "succeeded")

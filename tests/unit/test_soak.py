@@ -10,7 +10,7 @@ from benchmarks.soak import Day, Size, goals, growth, report, slope, watch, work
 from benchmarks.virtual_time import VirtualLoop
 
 HOURS = 12
-LEAK_OBJECTS = 20_000
+LEAK_OBJECTS = 50_000
 LEAK_BYTES = 4_000_000
 SIMULATED_S = 600.0
 LOOPS = {
@@ -84,8 +84,8 @@ async def test_a_leak_is_noticed_and_steady_work_is_not() -> None:
         kept.append([[number] for number in range(LEAK_OBJECTS)])
         kept.append(b"x" * LEAK_BYTES)
 
-    assert [goal.met for goal in goals(await watch(HOURS, work))] == [True, True]
-    assert [goal.met for goal in goals(await watch(HOURS, leak))] == [False, False]
+    assert [goal.met for goal in goals(await watch(HOURS, work))] == [True] * 3
+    assert [goal.met for goal in goals(await watch(HOURS, leak))] == [False] * 3
 
 
 def test_growth_and_slope_leave_out_the_beginning() -> None:
@@ -95,5 +95,5 @@ def test_growth_and_slope_leave_out_the_beginning() -> None:
 
 
 def test_tasks_that_failed_and_loops_that_stood_still_miss_their_goals() -> None:
-    day = Day([Size(80.0, 3000, 10.0)] * 8, {"succeeded": 9, "failed": 1}, ["sweeper"])
-    assert [goal.met for goal in report(day).goals] == [True, True, False, False]
+    day = Day([Size(80.0, 3000, 400_000, 10.0)] * 8, {"succeeded": 9, "failed": 1}, ["sweeper"])
+    assert [goal.met for goal in report(day).goals] == [True, True, True, False, False]
