@@ -103,8 +103,6 @@ class SimulatedDaemon:
             daemon = Daemon(self.settings, {})
             try:
                 await daemon.start()
-                if daemon.opening is not None:
-                    await daemon.opening
                 self._token = (self.settings.state_directory / "api-token").read_text().strip()
                 await self.call("POST", "/api/projects", {"name": "demo", "path": str(self._project)})
                 yield

@@ -16,6 +16,7 @@
     ├── DaemonUnreachable          told by clients; StreamEnded (`client.failures`)
     ├── IdentityUnavailable        who calls cannot be found out at the moment
     ├── PortBusy                   the API cannot listen
+    ├── ApiLost                    the API could not be loaded, or its server ended by itself
     ├── Fenced                     a superseded claim tried to write
     ├── StaleTerm                  a superseded orchestrator thread tried to write
     ├── StoreError                 StoreUnavailable · StoreRefused · SchemaTooNew · SchemaTooOld · StoreCorrupt ·
@@ -158,6 +159,10 @@ class IdentityUnavailable(OrchestratorError):
 
 class PortBusy(OrchestratorError):
     """The address of the API is in use."""
+
+
+class ApiLost(OrchestratorError):
+    """The API is not served."""
 
 
 class Fenced(OrchestratorError):

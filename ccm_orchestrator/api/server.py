@@ -76,6 +76,13 @@ class ApiServer:
         for door, listener in zip(self._doors, listeners, strict=True):
             await door.open(listener)
 
+    async def serving(self) -> None:
+        """Returns when one of the doors has closed though nobody stopped it. Raises: whatever ended it."""
+        talking = [door.serving for door in self._doors if door.serving is not None]
+        done, _ = await asyncio.wait(talking, return_when=asyncio.FIRST_COMPLETED)
+        for ended in done:
+            ended.result()
+
     def hang_up(self, peer: tuple[str, int]) -> None:
         """Drops the connection from there at once, with what it was to be sent: its client reads nothing any more."""
         for door in self._doors:
@@ -97,11 +104,13 @@ class _Door:
         self._config = config
         self._name = name
         self._server: _Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
+        self.serving: asyncio.Task[None] | None = None
+        """Done when it has closed, for whatever reason."""
 
     @property
     def is_open(self) -> bool:
-        return self._serving is not None
+        return self.serving is not None
 
     @property
     def connections(self) -> int:
@@ -109,26 +118,30 @@ class _Door:
 
     async def open(self, listener: socket.socket) -> None:
         self.port = listener.getsockname()[1]
+        self._listener = listener
         self._server = _Server(self._config)
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name=self._name)
+        self.serving = asyncio.create_task(self._server.serve(sockets=[listener]), name=self._name)
         accepting = asyncio.create_task(self._server.accepting.wait())
-        await asyncio.wait({self._serving, accepting}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({self.serving, accepting}, return_when=asyncio.FIRST_COMPLETED)
         accepting.cancel()
-        if self._serving.done():
-            await self._serving
+        if self.serving.done():
+            await self.serving
         if self._tls is not None and self._config.ssl is not None:
             self._renewing = asyncio.create_task(keep_certificate(self._config.ssl, self._tls), name="certificate")
 
     async def close(self) -> None:
         if self._renewing is not None:
             self._renewing.cancel()
-        if self._serving is None or self._server is None:
+        if self.serving is None or self._server is None:
             return
         if talks := set(self._server.server_state.tasks):
             await asyncio.wait(talks, timeout=GOODBYE_S)
         self._server.leave()
-        await self._serving
-        self._serving = None
+        await asyncio.wait({self.serving})
+        self._server.shut()
+        if self._listener is not None:
+            self._listener.close()
+        self.serving = None
 
     def hang_up(self, peer: tuple[str, int]) -> None:
         for connection in self._server.server_state.connections if self._server else ():
@@ -146,6 +159,11 @@ class _Server(uvicorn.Server):
     def leave(self) -> None:
         self.should_exit = True
         self._leaving.set()
+
+    def shut(self) -> None:
+        """What a server that ended by an error has left open."""
+        for listening in getattr(self, "servers", ()):
+            listening.close()
 
     async def main_loop(self) -> None:
         """Looks up as often as the header with the date changes, and not ten times a second."""

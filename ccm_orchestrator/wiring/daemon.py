@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import importlib
 import logging
 import os
@@ -43,6 +42,7 @@ from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.settings.sources import read_project_file
 from ccm_orchestrator.wiring.announcing import Announcer
+from ccm_orchestrator.wiring.api_life import ApiLife
 from ccm_orchestrator.wiring.building import (
     build_drivers,
     build_launchpad,
@@ -61,23 +61,20 @@ from ccm_orchestrator.wiring.building import (
     build_terminal,
     build_trust,
 )
-from ccm_orchestrator.wiring.lives import Remote, Server
+from ccm_orchestrator.wiring.lives import Remote
 from ccm_orchestrator.wiring.observing import Telemetry
 from ccm_orchestrator.wiring.probes import build_probes
 from ccm_orchestrator.wiring.self_check import keep_asking, keep_turning
 from ccm_orchestrator.wiring.standing_report import keep_saying
 from ccm_orchestrator.wiring.starts import Past, Starts, pause_s
 from ccm_orchestrator.wiring.telling import Telling
-from ccm_orchestrator.wiring.upkeep import keep_tending, keep_up
+from ccm_orchestrator.wiring.upkeep import keep_tending, keep_up, tell_of_end
 
 log = logging.getLogger(__name__)
 
 EXIT_HUNG = 70
 """The process ends itself when no fresh orchestrator helps; whoever supervises it starts it anew."""
 API_BEAT_S = 20.0
-HEAD_START_S = 1.0
-"""How long the API waits for the orchestrator, which needs the processor to adopt what runs."""
-ANSWERING = "ccm_orchestrator.wiring.answering"
 READ_MB_PER_S = 10.0
 """What the slowest disk is trusted to read of a database."""
 
@@ -112,9 +109,7 @@ class Daemon:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = asyncio.Event()
         self._duties: list[asyncio.Task[None]] = []
-        self._server: Server | None = None
-        self.opening: asyncio.Task[None] | None = None
-        """Done when the API answers, or will never."""
+        self._api: ApiLife | None = None
         self._watchdog = Watchdog(
             build=self._build_orchestrator,
             around=self._hearts,
@@ -153,8 +148,8 @@ class Daemon:
         await self._telemetry.follow(self._bus, self._hearts.add("telemetry"))
         await self._require_somebody_to_let_in()
         listeners = listen(places(settings.api.host, settings.api.port, self._second_door))
-        services = self._build_services(self._secrets)
-        self.opening = asyncio.create_task(self._answer(services, listeners), name="API")
+        self._api = self._build_api(self._build_services(self._secrets), listeners)
+        self._api.begin()
         settings.url_file.touch(mode=0o600)
         settings.url_file.write_text(f"{settings.api_url}\n", encoding="utf-8")
         self._announcer.working("takes over the agents that are there")
@@ -167,14 +162,25 @@ class Daemon:
         self._announcer.ready()
         log.info("ready on %s, state in %s", settings.api_url, settings.state_directory)
 
+    async def serve(self) -> None:
+        """For as long as it answers. Raises: ApiLost; the next start tells people of it."""
+        if self._api is None:
+            raise AssertionError("the daemon was not started")
+        lost = await self._api.lost()
+        log.error("%s", lost.message, exc_info=lost.__cause__)
+        self._in_order = False
+        self._announcer.status(lost.message)
+        self._starts.gave_up(lost.message)
+        raise lost
+
     async def stop(self) -> None:
         """Agents live on. Tolerates a start that failed half-way."""
         self._announcer.stopping("stopping: requests and events are finished, agents go on")
-        for duty in (*self._duties, *([self.opening] if self.opening else ())):
+        for duty in self._duties:
             duty.cancel()
         watchdog = asyncio.create_task(asyncio.to_thread(self._watchdog.stop))
-        if self._server is not None:
-            await self._server.stop()
+        if self._api is not None:
+            await self._api.stop()
         await watchdog
         await self._terminal.stop()
         if self._remote is not None:
@@ -189,7 +195,9 @@ class Daemon:
         self._lock.release()
 
     def _begin(self, *duties: Coroutine[None, None, None]) -> None:
-        self._duties += [asyncio.create_task(duty) for duty in duties]
+        for task in [asyncio.create_task(duty, name=getattr(duty, "__name__", None)) for duty in duties]:
+            task.add_done_callback(tell_of_end)
+            self._duties.append(task)
 
     def _build_duties(self) -> list[Coroutine[None, None, None]]:
         settings, hearts, stores = self.settings, self._hearts, self._stores
@@ -346,16 +354,11 @@ class Daemon:
             count_request=self._telemetry.metrics.request_answered,
         )
 
-    # --- living ---
+    def _build_api(self, services: ApiServices, listeners: Sequence[socket.socket]) -> ApiLife:
+        settings, door = self.settings, self._second_door
+        return ApiLife(lambda answering: answering.build_server(services, settings, door, listeners), self._ready)
 
-    async def _answer(self, services: ApiServices, listeners: Sequence[socket.socket]) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), HEAD_START_S)
-        answering = await asyncio.to_thread(importlib.import_module, ANSWERING)
-        gc.freeze()  # modules stay
-        server: Server = answering.build_server(services, self.settings, self._second_door, listeners)
-        self._server = server
-        await server.start()
+    # --- living ---
 
     def _trouble(self) -> str:
         if not self._watchdog.ready:

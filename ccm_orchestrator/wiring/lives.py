@@ -12,6 +12,9 @@ from ccm_orchestrator.wiring.probes import Health
 class Server(Protocol):
     async def start(self) -> None: ...
 
+    async def serving(self) -> None:
+        """Returns when it has ended by itself."""
+
     async def stop(self) -> None: ...
 
 

@@ -78,8 +78,7 @@ async def _serve(settings: Settings, environment: Mapping[str, str]) -> int:
         await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
         if start.done():
             start.result()
-            await _opened(daemon.opening, stop)
-            await stop
+            await _until(stop, daemon)
         log.info("stopping; agents live on")
     finally:
         _limit_stop()
@@ -90,9 +89,12 @@ async def _serve(settings: Settings, environment: Mapping[str, str]) -> int:
     return 0
 
 
-async def _opened(opening: asyncio.Task[None] | None, stop: asyncio.Task[bool]) -> None:
-    """A daemon whose API cannot be loaded ends, and says why."""
-    if opening is not None:
-        await asyncio.wait({opening, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if opening.done():
-            opening.result()
+async def _until(stop: asyncio.Task[bool], daemon: Daemon) -> None:
+    """Raises: ApiLost."""
+    serving = asyncio.create_task(daemon.serve())
+    try:
+        await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+    finally:
+        serving.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import timedelta
 
@@ -51,3 +52,9 @@ async def keep_tending(heart: Heart, tending: Tending) -> None:
         except StoreError as error:
             log.warning("standing agents are tended later: %s", error.message)
         await heart.rest(TEND_AGAIN_S)
+
+
+def tell_of_end(duty: asyncio.Task[None]) -> None:
+    """A duty never ends by itself. Its heart is still now, and the watchdog will say so; the log says why."""
+    if not duty.cancelled() and (error := duty.exception()) is not None:
+        log.error("the duty %s ended by an error", duty.get_name(), exc_info=error)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -213,6 +215,27 @@ async def test_a_second_door_that_cannot_open_leaves_the_first_one_shut(house: H
         async with httpx.AsyncClient(trust_env=False) as client:
             with pytest.raises(httpx.ConnectError):
                 await client.get(f"http://127.0.0.1:{second.port}/health")
+
+
+async def test_a_second_door_that_closes_by_itself_is_missed_and_a_stop_still_ends_the_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_doors(house, None) as server, httpx.AsyncClient(trust_env=False) as client:
+        serving = asyncio.create_task(server.serving())
+
+        async def fail(_self: object, _counter: int) -> bool:
+            raise RuntimeError("a bug")
+
+        assert (await client.get(f"http://127.0.0.1:{server.remote_port}/health")).status_code == 200
+        assert not serving.done()
+        with monkeypatch.context() as patch:
+            patch.setattr(server._doors[1]._server, "on_tick", partial(fail, None))
+            with pytest.raises(RuntimeError, match="a bug"):
+                await asyncio.wait_for(serving, PATIENCE_S)
+        assert (await client.get(f"http://127.0.0.1:{server.port}/health")).status_code == 200
+        await server.stop()
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"http://127.0.0.1:{server.port}/health")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "example.com"])
