@@ -1,15 +1,20 @@
-"""A `launchctl` that knows jobs and starts nothing, after Apple's launchctl(1) and launchd.plist(5).
+"""A `launchctl` that knows jobs, after Apple's launchctl(1) and launchd.plist(5).
 
     fake_launchctl.py STATE bootstrap|bootout|enable|kickstart|print …
 
 It was not compared with a Mac: it refuses what the manuals do not have, and is as slow to let go of a job as launchd.
+With `CCM_FAKE_RUNS` it starts and ends their programs, too; it starts none again that ended by itself.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import plistlib
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +48,7 @@ LIMITS = (
 )
 LINGERS = 2
 """So many looks at a job that was unloaded still find it."""
+END_S = 20.0
 
 
 class Refused(Exception):
@@ -74,7 +80,9 @@ def called(jobs: dict[str, Any], command: str, arguments: list[str]) -> str:
         target = f"{domain}/{values['Label']}"
         if target in jobs:
             raise Refused(5, "Bootstrap failed: 5: Input/output error")
-        jobs[target] = {"starts": int(values.get("RunAtLoad", False)), "leaves": None}
+        jobs[target] = {"starts": 0, "leaves": None, "values": values, "pid": None}
+        if values.get("RunAtLoad", False):
+            begin(jobs[target])
         return ""
     if command == "enable":
         return ""
@@ -86,9 +94,12 @@ def called(jobs: dict[str, Any], command: str, arguments: list[str]) -> str:
         )
     if command == "bootout":
         job["leaves"] = LINGERS
+        end(job)
         return ""
     if command == "kickstart":
-        job["starts"] += int(arguments[0] == "-k" or not job["starts"])
+        if arguments[0] == "-k" or not runs(job):
+            end(job)
+            begin(job)
         return ""
     if command != "print":
         raise Refused(64, f"Unrecognized subcommand: {command}")
@@ -97,7 +108,43 @@ def called(jobs: dict[str, Any], command: str, arguments: list[str]) -> str:
         if job["leaves"] < 0:
             del jobs[target]
             raise Refused(113, "Could not find service")
-    return f"{target} = {{\n\tstate = {'running' if job['starts'] else 'not running'}\n\truns = {job['starts']}\n}}\n"
+    return f"{target} = {{\n\tstate = {'running' if runs(job) else 'not running'}\n\truns = {job['starts']}\n}}\n"
+
+
+def begin(job: dict[str, Any]) -> None:
+    job["starts"] += 1
+    if "CCM_FAKE_RUNS" not in os.environ:
+        return
+    values = job["values"]
+    environment = {"PATH": os.defpath, "HOME": os.environ["HOME"], **values.get("EnvironmentVariables", {})}
+    with Path(values["StandardOutPath"]).open("ab") as output:
+        job["pid"] = subprocess.Popen(
+            values["ProgramArguments"],
+            env=environment,
+            cwd=values.get("WorkingDirectory"),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        ).pid
+
+
+def end(job: dict[str, Any]) -> None:
+    """Returns when it has."""
+    deadline = time.monotonic() + END_S
+    if job["pid"] is not None and runs(job):
+        os.kill(job["pid"], signal.SIGTERM)
+        while runs(job) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def runs(job: dict[str, Any]) -> bool:
+    if job["pid"] is None:
+        return bool(job["starts"])
+    try:
+        return Path(f"/proc/{job['pid']}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def main(state: Path, command: str, arguments: list[str]) -> int:

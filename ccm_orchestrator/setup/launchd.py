@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import plistlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ccm_orchestrator.errors import OrchestratorError
 from ccm_orchestrator.setup.calls import must, run
-from ccm_orchestrator.setup.service_files import DAEMON, LABELS, TMUX, Installation, launch_agents
+from ccm_orchestrator.setup.service_files import DAEMON, LABELS, TMUX, Installation, Renewal, launch_agents, renewal_of
 from ccm_orchestrator.setup.service_status import ServiceStatus
 
 NOT_INSTALLED = "not installed"
@@ -42,6 +44,30 @@ class Launchd:
             done.append(f"{'Loaded' if same else 'Wrote and loaded'} {file}.")
         return done
 
+    def write_files(self) -> Sequence[str]:
+        """launchd reads them when it loads the jobs the next time: with the next login, if not before."""
+        done = []
+        for name, content in launch_agents(self._installation).items():
+            file = self._directory / name
+            if not file.exists() or file.read_bytes() != content:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+                done.append(f"Wrote {file}; launchd reads it with the next login.")
+        return done
+
+    def renewal(self) -> Renewal | None:
+        files = [self._directory / f"{label}.plist" for label in LABELS.values()]
+        there = {file.name: file.read_bytes() for file in files if file.exists()}
+        daemon = there.get(f"{LABELS[DAEMON]}.plist")
+        variables = plistlib.loads(daemon).get("EnvironmentVariables", {}) if daemon else {}
+        path = str(variables.get("PATH", self._installation.path))
+        shipped = launch_agents(replace(self._installation, path=path))
+        return renewal_of(self._installation, path, system=False) if there == shipped else None
+
+    def put_back(self, files: Mapping[Path, bytes]) -> None:
+        for file, content in files.items():
+            file.write_bytes(content)
+
     def uninstall(self, with_agents: bool) -> Sequence[str]:
         done = []
         for name in (DAEMON, *((TMUX,) if with_agents else ())):
@@ -67,7 +93,7 @@ class Launchd:
         must(["launchctl", "kickstart", "-k", f"{self._domain}/{LABELS[DAEMON]}"])
 
     def stop(self) -> None:
-        must(["launchctl", "bootout", f"{self._domain}/{LABELS[DAEMON]}"])
+        self._unload(LABELS[DAEMON])
 
     def start(self) -> None:
         must(["launchctl", "bootstrap", self._domain, str(self._directory / f"{LABELS[DAEMON]}.plist")])

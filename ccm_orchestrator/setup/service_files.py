@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import plistlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 DAEMON, TMUX = "ccm-orchestrator", "ccm-orchestrator-tmux"
 LABELS = {DAEMON: "dev.ccm-orchestrator.daemon", TMUX: "dev.ccm-orchestrator.tmux"}
 """How launchd calls them."""
+_PATH_LINE = 'Environment="PATH='
 _DEFAULT_PROGRAMS = ("%h/.local/bin/ccm-orchestrator", "/usr/local/bin/ccm-orchestrator")
 
 
@@ -32,6 +34,22 @@ class Installation:
     @property
     def environment(self) -> Mapping[str, str]:
         return {"PATH": self.path} | ({"CCM_CONFIG": str(self.config)} if self.config else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """How the next version writes its files in the place of these."""
+
+    arguments: Sequence[str]
+    """Of its command."""
+    variables: Mapping[str, str]
+    """With the PATH that whoever installed them had."""
+
+
+def renewal_of(installation: Installation, path: str, system: bool) -> Renewal:
+    config = ["--config", str(installation.config)] if installation.config else []
+    scope = ["--system"] if system else []
+    return Renewal([*config, "service", "install", "--files-only", *scope], {"PATH": path})
 
 
 def template(kind: str, name: str) -> str:
@@ -58,6 +76,14 @@ def _unit(text: str, installation: Installation) -> str:
         text = text.replace("Type=notify\n", "Type=notify\nNotifyAccess=all\n")
     own = "".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in installation.environment.items())
     return text.replace("EnvironmentFile=", own + "EnvironmentFile=", 1)
+
+
+def path_in(unit: str) -> str | None:
+    """PATH as we wrote it into a unit."""
+    for line in unit.splitlines():
+        if line.startswith(_PATH_LINE) and line.endswith('"'):
+            return re.sub(r"%%|\$\$|\\(.)", lambda found: found[1] or found[0][0], line[len(_PATH_LINE) : -1])
+    return None
 
 
 def _quoted(value: str) -> str:

@@ -11,7 +11,7 @@ import platform
 import pwd
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from ccm_orchestrator.errors import InputError
 from ccm_orchestrator.programs import is_frozen
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.setup.launchd import Launchd
-from ccm_orchestrator.setup.service_files import Installation
+from ccm_orchestrator.setup.service_files import Installation, Renewal
 from ccm_orchestrator.setup.service_status import ServiceStatus
 from ccm_orchestrator.setup.systemd import Systemd
 
@@ -34,6 +34,16 @@ BY_HAND = (
 class ServiceManager(Protocol):
     def install(self) -> Sequence[str]:
         """What was done, a sentence each; nothing when all was so already. Raises: OrchestratorError."""
+
+    def write_files(self) -> Sequence[str]:
+        """The files alone, as above. What runs goes on as it was begun."""
+
+    def renewal(self) -> Renewal | None:
+        """None: somebody changed those that are there, beyond the PATH in them. Raises: InputError when they are not
+        ours to write."""
+
+    def put_back(self, files: Mapping[Path, bytes]) -> None:
+        """As they were; nothing is started."""
 
     def uninstall(self, with_agents: bool) -> Sequence[str]:
         """Agents go on unless they are to be ended, too. Data and configuration stay."""

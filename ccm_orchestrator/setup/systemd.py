@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ccm_orchestrator.errors import InputError
 from ccm_orchestrator.setup.calls import must, run
-from ccm_orchestrator.setup.service_files import DAEMON, TMUX, Installation, systemd_units
+from ccm_orchestrator.setup.service_files import DAEMON, TMUX, Installation, Renewal, path_in, renewal_of, systemd_units
 from ccm_orchestrator.setup.service_status import ServiceStatus
 
 
@@ -23,16 +24,32 @@ class Systemd:
         self._directory = directory or (Path("/etc/systemd/system") if system else user_units)
 
     def install(self) -> Sequence[str]:
-        self._require_manager()
-        done = self._write(systemd_units(self._installation, self._system))
-        if done:
-            self._systemctl("daemon-reload")
+        done = [*self.write_files()]
         if not self._system:
             done += self._linger()
         self._systemctl("enable", self._name(TMUX), self._name(DAEMON))
         self._systemctl("start", self._name(TMUX))
         self._systemctl("restart" if done else "start", self._name(DAEMON))
         return done
+
+    def write_files(self) -> Sequence[str]:
+        self._require_manager()
+        done = self._write(systemd_units(self._installation, self._system))
+        if done:
+            self._systemctl("daemon-reload")
+        return done
+
+    def renewal(self) -> Renewal | None:
+        self._require_manager()
+        there = {file.name: file.read_text(encoding="utf-8") for file in self._files() if file.exists()}
+        path = path_in(there.get(self._name(DAEMON), "")) or self._installation.path
+        shipped = systemd_units(replace(self._installation, path=path), self._system)
+        return renewal_of(self._installation, path, self._system) if there == shipped else None
+
+    def put_back(self, files: Mapping[Path, bytes]) -> None:
+        for file, content in files.items():
+            file.write_bytes(content)
+        self._systemctl("daemon-reload")
 
     def uninstall(self, with_agents: bool) -> Sequence[str]:
         self._require_manager()

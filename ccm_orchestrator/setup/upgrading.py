@@ -5,6 +5,7 @@ What is needed afterwards is imported before: from the installation on, another 
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.setup.daemon_checks import address, health, holder
 from ccm_orchestrator.setup.former import Former
 from ccm_orchestrator.setup.installed import SELF_SERVICE, Installed, installed, require_version
+from ccm_orchestrator.setup.renewing import FormerFiles
 from ccm_orchestrator.setup.restarting import (
     STOP_S,
     Beginning,
@@ -66,6 +68,8 @@ def _steps(settings: Settings, config: Path | None, here: Installed, offered: st
         steps.append(f"Back up the database into {_backups(settings)}.")
     steps.append(f"Run `{' '.join(here.installation(offered))}`.")
     how, manager = way_of(settings, config)
+    if manager is not None and manager.renewal() is not None:
+        steps.append("Have it write the service's files anew, where its own are others.")
     if manager is not None or _daemon(settings) is not None:
         steps.append(f"Start the daemon anew {how}. Agents go on.")
         steps.append(f"Go back to {__version__} if it does not get ready.")
@@ -88,6 +92,8 @@ def carry_out(settings: Settings, config: Path | None, offered: str, say: Say) -
         raise OrchestratorError(f"{__version__} is still in place, and its daemon went on. {error.message}") from error
     say(f"Installed {offered}.")
     try:
+        if renewed := daemon.renew(here.command):
+            say(renewed)
         if daemon.runs:
             say(f"The daemon was started anew {daemon.restart()}, and is ready. Agents went on.")
     except OrchestratorError as error:
@@ -103,6 +109,7 @@ def _go_back(former: Former, daemon: _Daemon, say: Say) -> None:
     restored = former.restore_database()
     if restored:
         say(restored)
+    daemon.put_back_files()
     daemon.begin()
     say(f"The daemon of {__version__} is ready. Agents went on.")
 
@@ -114,6 +121,7 @@ class _Daemon:
         self._settings = settings
         self._config = config
         self._how, self._manager = way_of(settings, config)
+        self._files = FormerFiles(self._manager) if self._manager is not None else None
         pid = _daemon(settings)
         health(address(settings))  # loads all that a look at the next one needs
         self._begun: Beginning | None = beginning_of(pid) if pid is not None else None
@@ -122,11 +130,21 @@ class _Daemon:
     def runs(self) -> bool:
         return self._begun is not None or self._manager is not None
 
+    def renew(self, command: Path) -> str | None:
+        """The files of its service, by the version that is there now. What was done, for people."""
+        return self._files.renew(command) if self._files is not None else None
+
+    def put_back_files(self) -> None:
+        if self._files is not None:
+            self._files.put_back()
+
     def restart(self) -> str:
         """How. Returns when it is ready. Raises: OrchestratorError."""
         if _daemon(self._settings) is not None:
             return restart(self._settings, self._config).how
-        _required(self._manager).restart()  # of another user: the manager waits until it is ready
+        _required(self._manager).restart()  # of another user: systemd waits until it is ready
+        if platform.system() == "Darwin":
+            wait_ready(self._settings, None)
         return self._how
 
     def stop(self) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ccm_orchestrator.demo.model import ScriptedModel
-from ccm_orchestrator.demo.sandbox import STOP_LIMIT_S, Sandbox
+from ccm_orchestrator.demo.sandbox import Sandbox
 from ccm_orchestrator.demo.scenario import shipped_scenarios
 from tests.claude import claude_binary, claude_versions
 from tests.docs.source import CHECKOUT, PACKAGE
@@ -61,14 +59,6 @@ class BinarySandbox(Sandbox):
 
     def cli(self, *arguments: str) -> list[str]:
         return [str(self.binary), *arguments]
-
-    def kill_daemon(self) -> None:
-        """What unpacked it, and the daemon itself."""
-        if self.daemon is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.daemon.pid, signal.SIGKILL)
-            self.daemon.wait(STOP_LIMIT_S)
-            self.daemon = None
 
 
 @pytest.fixture

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from ccm_orchestrator import __version__
+from tests.acceptance.test_update import FAULTS
 from tests.invariants import AgentCensus
 from tests.services.bases import build_wheel
 from tests.services.conftest import WHEELS
-from tests.services.desk import CONFIG, DAEMON, HOME, Desk
+from tests.services.desk import CONFIG, DAEMON, HOME, TMUX, Desk
 from tests.services.machine import Machine, wait_until
+from tests.wheels import build_wheel as build_version
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -22,6 +24,9 @@ VENV = f"{HOME}/.local/share/ccm-orchestrator/venv"
 NEXT, NEXT_SCHEMA = "900.1.0", "900.2.0"
 """Versions that are yet to come: the second one has a migration of its own."""
 MIGRATION = "9001_notes"
+NEXT_UNITS, BROKEN = "900.0.1", "900.0.2"
+"""The first has other unit files; the second one has a migration, too, and its daemon never gets ready."""
+MARK = "Environment=UNITS_OF={version}"
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,15 @@ def later(source: Path, wheels: Path) -> None:
     finally:
         stated.write_text(text)
         migration.unlink(missing_ok=True)
+    build_version(wheels, NEXT_UNITS, units_of(NEXT_UNITS))
+    build_version(wheels, BROKEN, units_of(BROKEN) | FAULTS)
+
+
+def units_of(version: str) -> dict[str, tuple[str, str]]:
+    return {
+        f"systemd/{name}.service": ("[Service]\n", f"[Service]\n{MARK.format(version=version)}\n")
+        for name in ("ccm-orchestrator", "ccm-orchestrator-tmux")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +96,50 @@ def test_agents_outlive_an_upgrade_and_its_undoing(desk: Desk) -> None:
     assert desk.pid("ccm-orchestrator-tmux.service") == tmux
     desk.succeeds(working)
     desk.ends_well("upgrade", waiting)
+
+
+def update(desk: Desk, version: str) -> tuple[int, str]:
+    """Exit code and words."""
+    done = desk.machine.try_user(f"ccm-orchestrator update --to {version}")
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def unit_files(desk: Desk) -> dict[str, str]:
+    directory = desk.machine.root / HOME[1:] / ".config/systemd/user"
+    return {file.name: file.read_text() for file in directory.glob("ccm-orchestrator*.service")}
+
+
+def test_update_brings_another_version_with_its_unit_files_under_agents(desk: Desk) -> None:
+    waiting, before, tmux = desk.begin("update"), desk.pid(), desk.pid(TMUX)
+    assert "Have it write the service's files anew" in desk.say(f"ccm-orchestrator update --dry-run --to {NEXT_UNITS}")
+    code, told = update(desk, NEXT_UNITS)
+    assert code == 0 and "by its user service, and is ready. Agents went on." in told, told
+    assert "It wrote the service's files anew" in told
+    assert version(desk) == NEXT_UNITS and desk.pid() != before
+    assert f"UNITS_OF={NEXT_UNITS}" in desk.show(DAEMON, "Environment")
+    assert desk.pid(TMUX) == tmux and desk.agents() == 1
+    desk.ends_well("update", waiting)
+
+
+def test_update_takes_back_a_version_whose_daemon_does_not_get_ready(desk: Desk) -> None:
+    waiting, before, tmux = desk.begin("broken"), unit_files(desk), desk.pid(TMUX)
+    code, told = update(desk, BROKEN)
+    assert code == 1 and f"{NEXT_UNITS} is in place again; {BROKEN} did not get ready" in told, told
+    assert "Restored the database from" in told
+    assert version(desk) == NEXT_UNITS and desk.show(DAEMON, "ActiveState") == "active"
+    assert unit_files(desk) == before and f"UNITS_OF={NEXT_UNITS}" in desk.show(DAEMON, "Environment")
+    assert desk.pid(TMUX) == tmux and desk.agents() == 1
+    desk.ends_well("broken", waiting)
+
+
+def test_update_leaves_alone_unit_files_that_a_person_changed_and_says_so(desk: Desk) -> None:
+    own = unit_files(desk)[DAEMON] + "# mine\n"
+    desk.write(f".config/systemd/user/{DAEMON}", own)
+    code, told = update(desk, __version__)
+    assert code == 0 and "changed by hand" in told and version(desk) == __version__, told
+    assert unit_files(desk)[DAEMON] == own
+    desk.say("ccm-orchestrator service install")
+    assert "UNITS_OF" not in desk.show(DAEMON, "Environment")
 
 
 def test_an_older_version_leaves_alone_what_a_newer_one_has_changed_and_says_so(desk: Desk) -> None:

@@ -1,12 +1,13 @@
 """How our programs are called: from a package, and from the one-file binary."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from ccm_orchestrator.frozen import restore_library_paths
+from ccm_orchestrator.frozen import remove_left_copies, restore_library_paths
 from ccm_orchestrator.programs import Program, argv_of
 from ccm_orchestrator.wiring.building import hook_script
 
@@ -49,6 +50,21 @@ def test_the_binary_leaves_the_hook_where_it_outlives_the_daemon(binary: str, tm
         assert hook == tmp_path / "hooks" / "ccm-hook"
         assert hook.stat().st_mode & 0o777 == 0o700 and hook.read_text().startswith("#!/bin/sh")
     assert [file.name for file in hook.parent.iterdir()] == ["ccm-hook"]
+
+
+def test_only_copies_that_nobody_uses_are_removed(tmp_path: Path) -> None:
+    place, processes = tmp_path / "tmp", tmp_path / "proc"
+    names = ("own", "left", "used", "young", "other's")
+    copies = {name: place / f"_MEI{name}" for name in names}
+    for name, copy in copies.items():
+        (copy / ("ccm_orchestrator" if name != "other's" else "else")).mkdir(parents=True)
+        os.utime(copy, (0, 0) if name != "young" else (1_000_000, 1_000_000))
+    (place / "mine").mkdir()
+    (processes / "17").mkdir(parents=True)
+    (processes / "17" / "maps").write_text(f"7f00-7f01 r-xp 0 08:01 12 {copies['used']}/libpython3.11.so.1.0\n")
+    (processes / "18").mkdir()
+    remove_left_copies(copies["own"], processes, 1_000_001)
+    assert {path.name for path in place.iterdir()} == {"_MEIown", "_MEIused", "_MEIyoung", "_MEIother's", "mine"}
 
 
 def test_agents_get_the_library_path_that_the_user_had() -> None:

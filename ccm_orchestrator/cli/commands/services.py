@@ -24,10 +24,19 @@ def add_to(group: typer.Typer) -> None:
     command(group, "status")(status)
 
 
-async def install(session: Session, system: System = False) -> None:
+async def install(
+    session: Session,
+    system: System = False,
+    files_only: Annotated[
+        bool, typer.Option("--files-only", help="Only write the service's files; what runs goes on as it was begun.")
+    ] = False,
+) -> None:
     """Run the daemon from now on, and from each start of the machine. Repeating it changes only what differs."""
-    done = _manager(session, system).install()
-    said = list(done) or ["Everything was installed so already; it runs."]
+    manager = _manager(session, system)
+    done = manager.write_files() if files_only else manager.install()
+    said = list(done) or [
+        "The files are so already." if files_only else "Everything was installed so already; it runs."
+    ]
     session.show({"done": said}, "\n".join(said))
 
 
