@@ -160,6 +160,14 @@ class Desk:
     def ready(self) -> bool:
         return self.machine.try_user("ccm-orchestrator status").returncode == 0
 
+    def ready_again(self, before: str) -> float:
+        """`time.monotonic()` when another daemon than that process said READY, which the machine's systemd noted."""
+        wait_until(
+            lambda: self.pid() not in (before, "0") and self.show(DAEMON, "ActiveState") == "active", "the next daemon"
+        )
+        wait_until(self.ready, "its answer")
+        return int(self.show(DAEMON, "ActiveEnterTimestampMonotonic")) / 1e6
+
     def sessions(self) -> list[str]:
         """Logins of the user."""
         listed = self.machine.as_root("loginctl list-sessions --no-legend").splitlines()

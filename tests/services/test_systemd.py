@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -16,7 +17,8 @@ from tests.services.machine import USER, python_path, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-QUICK_WATCHDOG = "[Service]\nWatchdogSec=8\n"
+KILLED_S, HUNG_S = 20.0, 60.0
+"""Bounds that a busy machine keeps, too; `docs/services.md` has what was measured."""
 LISTENER = f"""
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Handler(BaseHTTPRequestHandler):
@@ -55,22 +57,31 @@ def test_an_agent_outlives_a_restart_of_the_daemon(desk: Desk) -> None:
     desk.ends_well("restart", task_id)
 
 
-def test_an_agent_outlives_a_killed_daemon_which_is_back_within_seconds(desk: Desk) -> None:
+def test_an_agent_outlives_a_killed_daemon_which_is_back_within_seconds(
+    desk: Desk, record_property: Callable[[str, object], None]
+) -> None:
     task_id, before = desk.begin("killed"), desk.pid()
+    began_s = time.monotonic()
     desk.say(f"systemctl --user kill --signal=KILL --kill-who=main {DAEMON}")
-    took_s = wait_until(lambda: desk.pid() not in (before, "0") and desk.ready(), "the daemon's return")
-    print(f"killed to ready: {took_s:.1f} s")
+    took_s = desk.ready_again(before) - began_s
+    record_property("killed_to_ready_s", round(took_s, 1))
+    print(f"killed to READY: {took_s:.1f} s")
+    assert took_s < KILLED_S
     assert desk.agents() == 1
     desk.ends_well("killed", task_id)
 
 
-def test_a_daemon_that_hangs_is_replaced_by_the_watchdog(desk: Desk) -> None:
-    desk.write(f"{DROP_INS}/quick.conf", QUICK_WATCHDOG)
-    desk.say(f"systemctl --user daemon-reload && systemctl --user restart {DAEMON}")
+def test_a_daemon_that_hangs_as_a_whole_is_replaced_by_systemd(
+    desk: Desk, record_property: Callable[[str, object], None]
+) -> None:
+    """With the watchdog that the shipped unit has."""
     task_id, before = desk.begin("hung"), desk.pid()
+    began_s = time.monotonic()
     desk.say(f"kill -STOP {before}")
-    took_s = wait_until(lambda: desk.pid() not in (before, "0") and desk.ready(), "the daemon's replacement")
-    print(f"hung to ready with a watchdog of 8 s: {took_s:.1f} s")
+    took_s = desk.ready_again(before) - began_s
+    record_property("stopped_to_ready_s", round(took_s, 1))
+    print(f"stopped to READY: {took_s:.1f} s")
+    assert took_s < HUNG_S
     assert desk.agents() == 1
     desk.ends_well("hung", task_id)
 
