@@ -7,14 +7,12 @@ import uuid
 from dataclasses import replace
 from datetime import datetime
 
-from pydantic import TypeAdapter
-
-from ccm_orchestrator.adapters.sqlite.documents import document, read_document, read_time, storable, time_text
+from ccm_orchestrator.adapters.sqlite.documents import Stored, document, read_document, read_time, storable, time_text
 from ccm_orchestrator.adapters.sqlite.table import LAST_CHARACTER
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.dialogue import Message, MessageStatus, PermissionRequest, PermissionStatus, Verdict
 
-_REQUESTS = TypeAdapter(PermissionRequest)
+_REQUESTS = Stored(PermissionRequest)
 
 _ADD_MESSAGE = """
 INSERT INTO messages (message_id, run_id, text, status, created_at, updated_at, detail)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,12 +33,26 @@ def json_text(value: object) -> str:
     return storable(_ENCODER.encode(value))
 
 
-def read_document(adapter: TypeAdapter[T], text: str) -> T:
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[T]):
+    """A type whose values stand in columns. How to read them is worked out at the first of them, not at the import: a
+    daemon's start would wait for it."""
+
+    kind: type[T]
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
+
+
+def read_document(stored: Stored[T], text: str) -> T:
     """Raises: StoreError."""
     try:
-        return adapter.validate_json(text)
+        found: T = _adapter(cast("Hashable", stored.kind)).validate_json(text)
     except ValidationError as error:
         raise StoreError(f"A stored value cannot be read ({error.errors()[0]['msg']}): {text[:200]!r}.") from error
+    return found
 
 
 def time_text(moment: datetime) -> str:

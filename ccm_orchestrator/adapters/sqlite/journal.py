@@ -6,11 +6,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from pydantic import TypeAdapter
-
 from ccm_orchestrator.adapters.sqlite import dialogue
 from ccm_orchestrator.adapters.sqlite.database import Database
-from ccm_orchestrator.adapters.sqlite.documents import document, read_document, time_text
+from ccm_orchestrator.adapters.sqlite.documents import Stored, document, read_document, time_text
 from ccm_orchestrator.adapters.sqlite.table import LAST_CHARACTER
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.agent import AgentView
@@ -22,9 +20,9 @@ from ccm_orchestrator.ports.world import Clock
 
 T = TypeVar("T")
 
-_RUNS = TypeAdapter(Run)
-_VIEWS = TypeAdapter(AgentView)
-_CLAIMS = TypeAdapter(ClaimRequest)
+_RUNS = Stored(Run)
+_VIEWS = Stored(AgentView)
+_CLAIMS = Stored(ClaimRequest)
 
 _BEGIN_TERM = """
 INSERT INTO daemon (id, term, boot_id, started_at) VALUES (1, 1, :boot_id, :now)
@@ -148,9 +146,9 @@ class SqliteJournal:
 
         await self._database.write(work)
 
-    async def _documents(self, adapter: TypeAdapter[T], statement: str, *values: object) -> list[T]:
+    async def _documents(self, stored: Stored[T], statement: str, *values: object) -> list[T]:
         def work(connection: sqlite3.Connection) -> list[T]:
-            return [read_document(adapter, row[0]) for row in connection.execute(statement, values)]
+            return [read_document(stored, row[0]) for row in connection.execute(statement, values)]
 
         return await self._database.read(work)
 

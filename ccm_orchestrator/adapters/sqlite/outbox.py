@@ -5,16 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from pydantic import TypeAdapter
-
 from ccm_orchestrator.adapters.sqlite.database import Database
-from ccm_orchestrator.adapters.sqlite.documents import document, read_document
+from ccm_orchestrator.adapters.sqlite.documents import Stored, document, read_document
 from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.ports.outbox import Deed, Metric
 
-_DEEDS = TypeAdapter(Deed)
-_TASKS = TypeAdapter(Task)
-_METRICS = TypeAdapter(Metric)
+_DEEDS = Stored(Deed)
+_TASKS = Stored(Task)
+_METRICS = Stored(Metric)
 
 _PUT = "INSERT OR IGNORE INTO outbox (store, task_id, fence, deed) VALUES (?, ?, ?, ?)"
 _SETTLE = "DELETE FROM outbox WHERE store = ? AND task_id = ? AND fence = ?"

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from ccm_orchestrator.adapters.sqlite.documents import (
+    Stored,
     document,
     json_text,
     optional_time_text,
@@ -34,8 +33,8 @@ from ccm_orchestrator.domain.task import (
 )
 from ccm_orchestrator.errors import StoreError
 
-RESULTS = TypeAdapter(TaskResult)
-OPTIONS = TypeAdapter(RunOptions)
+RESULTS = Stored(TaskResult)
+OPTIONS = Stored(RunOptions)
 SHOWN = 100
 """Characters of a bad value that its sentence quotes."""
 UNREADABLE_TIME = datetime(1970, 1, 1, tzinfo=UTC)

@@ -6,16 +6,14 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from pydantic import TypeAdapter
-
 from ccm_orchestrator.adapters.sqlite.database import Database
-from ccm_orchestrator.adapters.sqlite.documents import document, read_document, read_time, time_text
+from ccm_orchestrator.adapters.sqlite.documents import Stored, document, read_document, read_time, time_text
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.options import RunOptions
 from ccm_orchestrator.domain.session import Session, Turn
 from ccm_orchestrator.ports.sessions import SessionQuery
 
-_OPTIONS = TypeAdapter(RunOptions)
+_OPTIONS = Stored(RunOptions)
 _INSERT = """
 INSERT INTO sessions VALUES (:session_id, (SELECT coalesce(max(seq), 0) + 1 FROM sessions), :agent_type, :project,
     :profile, :model, :options, :owner, :one_shot, :created_at, :last_used_at)

@@ -7,10 +7,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pydantic import TypeAdapter
-
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.documents import (
+    Stored,
     document,
     optional_time_text,
     read_document,
@@ -23,7 +22,7 @@ from ccm_orchestrator.domain.dialogue import MessageStatus
 from ccm_orchestrator.domain.standing_agent import StandingAgent, StandingMessage
 from ccm_orchestrator.ports.world import Clock
 
-_AGENTS = TypeAdapter(StandingAgent)
+_AGENTS = Stored(StandingAgent)
 
 _ADD = "INSERT INTO standing_agents (agent_id, name, owner, terminated_at, agent) VALUES (?, ?, ?, ?, ?)"
 _SAVE = "UPDATE standing_agents SET terminated_at = ?, agent = ? WHERE agent_id = ?"

@@ -109,6 +109,16 @@ def test_a_daemon_with_the_embedded_store_imports_nothing_of_commands_and_supaba
     assert loaded("ccm_orchestrator.cli.serving, ccm_orchestrator.wiring.serving", unwanted) == "[]"
 
 
+def test_a_daemon_works_out_how_to_read_rows_when_it_reads_the_first() -> None:
+    script = (
+        "import gc, ccm_orchestrator.wiring.serving\n"
+        "from pydantic import TypeAdapter\n"
+        "print([each for each in gc.get_objects() if isinstance(each, TypeAdapter)])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
 def test_a_daemon_loads_its_api_when_it_is_ready() -> None:
     assert loaded("ccm_orchestrator.wiring.answering", OF_THE_API) == str(list(OF_THE_API))
 
