@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
 from ccm_orchestrator.domain.profiles import BUILT_IN, Profile
 from ccm_orchestrator.domain.rules import ApprovalRule
 from ccm_orchestrator.domain.run import Mode, Run, RunState
+from ccm_orchestrator.domain.spending import Budget
 from ccm_orchestrator.domain.task import NewTask
 from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
@@ -31,6 +33,7 @@ from ccm_orchestrator.engine.permission_record import PermissionRecord
 from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.engine.sessions import Sessions
+from ccm_orchestrator.engine.spending import Spending
 from ccm_orchestrator.engine.standing_agents import StandingAgents
 from ccm_orchestrator.engine.tending import Tending
 from ccm_orchestrator.engine.trust import ProjectTrust
@@ -40,6 +43,7 @@ from ccm_orchestrator.fakes.launchpad import FakeLaunchpad
 from ccm_orchestrator.fakes.memory_acceptance import MemoryAcceptance
 from ccm_orchestrator.fakes.memory_approvals import MemoryApprovalRules
 from ccm_orchestrator.fakes.memory_audit import MemoryAuditLog
+from ccm_orchestrator.fakes.memory_figures import MemoryFigures
 from ccm_orchestrator.fakes.memory_incidents import MemoryIncidentStore
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore, MemoryJournal
 from ccm_orchestrator.fakes.memory_keys import MemoryKeyStore
@@ -80,11 +84,14 @@ class House:
         self.audit = MemoryAuditLog()
         self.incidents = MemoryIncidentStore()
         self.notices = MemoryNoticeQueue()
+        self.figures = MemoryFigures(self.store, self.journal, self.clock, self.incidents, self.events)
+        self.spending = Spending(Budget(UTC), self.figures, self.clock, "desk")
         self.terminal = FakeTerminal()
         self.watch = FakeWatch()
         self.launchpad = FakeLaunchpad(self.clock, self.watch)
         self.sessions = MemorySessionStore()
         self.driver = FakeDriver()
+        self.drivers: dict[str, AgentDriver] = {"claude": self.driver, "generic": GenericDriver({})}
         self.pokes = 0
         self.profiles = {profile.name: profile for profile in (*BUILT_IN, *profiles)}
         self.options = ApiOptions("1.2.3", "desk", self.clock.now(), 10, 5, **(options or {}))
@@ -104,7 +111,6 @@ class House:
     def restart(self) -> None:
         """A daemon that comes back: what was durable is still there, nothing else."""
         self.bus = Bus(self.events, note=PermissionRecord(self.audit).note)
-        drivers: dict[str, AgentDriver] = {"claude": self.driver, "generic": GenericDriver({})}
         self.control = Control(
             queues=Queues(self.store, self.remotes),
             journal=self.journal,
@@ -112,7 +118,7 @@ class House:
             bus=self.bus,
             terminal=self.terminal,
             launchpad=self.launchpad,
-            drivers=drivers,
+            drivers=self.drivers,
             profiles=self.profiles,
             approvals=Approvals(self.rules, self.settings_rules, self.clock),
             acceptance=MemoryAcceptance(self.store, self.events, self.audit),
@@ -142,11 +148,12 @@ class House:
                 incidents=self.incidents,
                 notices=self.notices,
                 sessions=Sessions(
-                    self.sessions, self.store, self.control, self.bus, drivers, self.profiles, self.clock
+                    self.sessions, self.store, self.control, self.bus, self.drivers, self.profiles, self.clock
                 ),
                 outputs=Outputs(self.store, self.journal, self.launchpad, self.watch, self.bus),
                 standing=StandingAgents(self.standing, self.control, tending, self.workshops, self.profiles),
-                trust=ProjectTrust(self.trust, drivers, self.standing, queues, self.control, self.clock),
+                trust=ProjectTrust(self.trust, self.drivers, self.standing, queues, self.control, self.clock),
+                spending=self.spending,
                 supabase_health=self.supabase_health,
                 metrics=self.metrics.render if self.metrics else no_metrics,
                 count_request=self.metrics.request_answered if self.metrics else None,

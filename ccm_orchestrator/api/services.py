@@ -14,6 +14,7 @@ from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.outputs import Outputs
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.sessions import Sessions
+from ccm_orchestrator.engine.spending import Spending
 from ccm_orchestrator.engine.standing_agents import StandingAgents
 from ccm_orchestrator.engine.trust import ProjectTrust
 from ccm_orchestrator.ports.audit import AuditLog
@@ -80,6 +81,7 @@ class ApiServices:
     outputs: Outputs
     standing: StandingAgents
     trust: ProjectTrust
+    spending: Spending
     supabase_health: Callable[[], object] | None = None
     """None: no Supabase project is configured."""
     metrics: Callable[[], Awaitable[bytes]] = no_metrics

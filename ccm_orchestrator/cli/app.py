@@ -83,6 +83,10 @@ COMMANDS: Tree = {
         "Incidents: what went wrong, and whether it is over.",
         {"list": "incidents"},
     ),
+    "budget": Group(
+        "The budget of a day: what agents have used, and what they may.",
+        {"show": "budget"},
+    ),
     "notify": Group(
         "Notifications: what people are told.",
         {"test": "notifications", "list": "notifications"},

@@ -25,7 +25,9 @@ from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.permission_record import PermissionRecord
 from ccm_orchestrator.engine.queues import Queues
+from ccm_orchestrator.engine.spending import Spending
 from ccm_orchestrator.errors import TerminalError
+from ccm_orchestrator.ports.world import Clock
 from ccm_orchestrator.security.identity import Identity
 from ccm_orchestrator.security.keyring import KeyRing
 from ccm_orchestrator.security.rates import RateLimits, Rates
@@ -42,6 +44,7 @@ from ccm_orchestrator.wiring.building import (
     build_tending,
     build_trust,
 )
+from ccm_orchestrator.wiring.targets import build_budget
 
 TMUX_TIMEOUT_S = 5.0
 NO_DAEMON = "Only the daemon speaks with Supabase, and it does not run: start it with `ccm-orchestrator serve`."
@@ -85,6 +88,17 @@ def server_runs(settings: Settings) -> bool:
         return False
 
 
+def _options(settings: Settings, clock: Clock) -> ApiOptions:
+    return ApiOptions(
+        version=__version__,
+        system_id=settings.system_id,
+        started_at=clock.now(),
+        max_agents=settings.max_agents,
+        queue_limit=settings.queue_limit,
+        trouble=lambda: "stopped",
+    )
+
+
 def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secrets: LocalSecrets) -> ApiServices:
     clock, profiles = SystemClock(), settings.profiles()
     bus = Bus(stores.events, note=PermissionRecord(stores.audit).note)
@@ -106,14 +120,6 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         poke=lambda: None,
     )
     tending = build_tending(settings, dict(os.environ), stores, control, queues, bus)
-    options = ApiOptions(
-        version=__version__,
-        system_id=settings.system_id,
-        started_at=clock.now(),
-        max_agents=settings.max_agents,
-        queue_limit=settings.queue_limit,
-        trouble=lambda: "stopped",
-    )
     return ApiServices(
         control=control,
         store=stores.tasks,
@@ -125,7 +131,7 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         identity=Identity(secrets.api_token, stores.keys, clock),
         keys=KeyRing(stores.keys, clock),
         rates=RateLimits(Rates(), clock.uptime_s),
-        options=options,
+        options=_options(settings, clock),
         queues=queues,
         audit=stores.audit,
         incidents=stores.incidents,
@@ -134,4 +140,5 @@ def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secret
         outputs=build_outputs(settings, stores, bus),
         standing=build_standing(settings, dict(os.environ), stores, control, tending),
         trust=build_trust(stores, drivers, queues, control),
+        spending=Spending(build_budget(settings.budget), stores.figures, clock, settings.system_id),
     )

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ccm_orchestrator.client.administration import AuditRecord, Incident, Key, NewKey, Notification
+    from ccm_orchestrator.client.administration import AuditRecord, Budget, Incident, Key, NewKey, Notification
     from ccm_orchestrator.client.answers import (
         Agent,
         Event,
@@ -41,6 +41,7 @@ __all__ = [
     "Agent",
     "AsyncClient",
     "AuditRecord",
+    "Budget",
     "Call",
     "Chat",
     "Client",
@@ -73,7 +74,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "client.administration": ("AuditRecord", "Incident", "Key", "NewKey", "Notification"),
+    "client.administration": ("AuditRecord", "Budget", "Incident", "Key", "NewKey", "Notification"),
     "client.awaited": ("AsyncClient",),
     "client.blocking": ("Client",),
     "client.call": ("Call", "Page"),

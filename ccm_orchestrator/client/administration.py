@@ -66,6 +66,34 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSpending:
+    project: str
+    """Empty: of runs that are not kept any more."""
+    cost_usd: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    system_id: str
+    begins: datetime
+    """The midnight that began the day."""
+    ends: datetime
+    cost_usd: float
+    cost_usd_per_day: float | None
+    """None: no budget is set."""
+    tokens: int
+    """Without those that were read from a cache."""
+    tokens_per_day: int | None
+    hold: bool
+    """Nothing more is begun on a day whose budget is spent."""
+    spent: str
+    """What of the budget is spent, as a sentence; empty: there is something left."""
+    projects: tuple[ProjectSpending, ...]
+    """What has used most first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
     seq: int
     target: str

@@ -11,7 +11,7 @@ from typing import Self
 import httpx
 
 from ccm_orchestrator.client.address import of_this_machine
-from ccm_orchestrator.client.administration import Stopped
+from ccm_orchestrator.client.administration import Budget, Stopped
 from ccm_orchestrator.client.answers import Health, Profile, Status, Task
 from ccm_orchestrator.client.call import Answer, Call
 from ccm_orchestrator.client.calls import administration, agents, events, machines, rules, sessions, standing, tasks
@@ -197,6 +197,10 @@ class AsyncClient:
 
     async def profiles(self) -> tuple[Profile, ...]:
         return await self.ask(machines.profiles())
+
+    async def budget(self) -> Budget:
+        """What the agents of the machine have used today, beside what they may."""
+        return await self.ask(administration.budget())
 
     async def stop_all(self) -> Stopped:
         """Ends every agent of the machine now and begins nothing new, until its drain is taken back."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, time, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 
 from ccm_orchestrator.domain.events import EventKind
 
@@ -29,6 +29,10 @@ class Budget:
     def day_of(self, now: datetime) -> datetime:
         """Its midnight."""
         return datetime.combine(now.astimezone(self.zone).date(), time(), self.zone)
+
+    def end_of(self, now: datetime) -> datetime:
+        """The midnight after it."""
+        return datetime.combine(now.astimezone(self.zone).date() + timedelta(days=1), time(), self.zone)
 
     def crossed(self, cost_usd: float, tokens: int) -> str:
         """A sentence; empty: there is something left."""

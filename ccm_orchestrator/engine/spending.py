@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from ccm_orchestrator.domain.incidents import IncidentKind, Trouble
@@ -13,6 +14,19 @@ from ccm_orchestrator.ports.figures import FigureStore, Spent
 from ccm_orchestrator.ports.world import Clock
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What today has used, beside what it may use."""
+
+    budget: Budget
+    begins: datetime
+    ends: datetime
+    spent: Spent
+    by_project: Mapping[str, Spent]
+    crossed: str
+    """What is spent, as a sentence; empty: there is something left, or no budget."""
 
 
 class Spending:
@@ -29,6 +43,16 @@ class Spending:
     def may_begin(self) -> bool:
         """As of the last look. Safe from any thread."""
         return not (self._budget.hold and self._crossed())
+
+    async def report(self) -> Day:
+        """As of now. Raises: StoreError."""
+        now = self._clock.now()
+        begins = self._budget.day_of(now)
+        by_project = await self._figures.spent_by_project(begins)
+        cost_usd = sum(spent.cost_usd for spent in by_project.values())
+        tokens = sum(spent.tokens for spent in by_project.values())
+        crossed = self._budget.crossed(cost_usd, tokens)
+        return Day(self._budget, begins, self._budget.end_of(now), Spent(cost_usd, tokens), by_project, crossed)
 
     async def look(self) -> Sequence[Trouble] | None:
         try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from ccm_orchestrator.domain.agent import AgentState
+from ccm_orchestrator.domain.events import BusEvent
 from ccm_orchestrator.domain.spending import COUNTED, ENDS
 from ccm_orchestrator.domain.task import TaskStatus
 from ccm_orchestrator.fakes.memory_incidents import MemoryIncidentStore
@@ -18,6 +20,17 @@ from ccm_orchestrator.ports.world import Clock
 
 _MOST = 100_000
 _UNFINISHED = frozenset(TaskStatus) - {TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED}
+
+
+def _ended(event: BusEvent) -> bool:
+    return event.kind in ENDS and event.run_id is not None
+
+
+def _used(ends: Sequence[BusEvent]) -> tuple[float, int]:
+    """US dollars and tokens."""
+    used = [usage for event in ends if isinstance(usage := event.data.get("usage"), dict)]
+    cost_usd = sum(usage.get("cost_usd") or 0.0 for usage in used)
+    return cost_usd, sum(usage.get(name) or 0 for usage in used for name in COUNTED)
 
 
 class MemoryFigures:
@@ -37,11 +50,19 @@ class MemoryFigures:
 
     async def spent(self, since: datetime, after_seq: int) -> Spent:
         found = await self._events.read(after_seq, _MOST)
-        ends = [s.event for s in found if s.event.kind in ENDS and s.event.run_id and s.event.at >= since]
-        used = [usage for event in ends if isinstance(usage := event.data.get("usage"), dict)]
-        cost_usd = sum(usage.get("cost_usd") or 0.0 for usage in used)
-        tokens = sum(usage.get(name) or 0 for usage in used for name in COUNTED)
+        ends = [s.event for s in found if _ended(s.event) and s.event.at >= since]
+        cost_usd, tokens = _used(ends)
         return Spent(cost_usd, tokens, found[-1].seq if found else after_seq)
+
+    async def spent_by_project(self, since: datetime) -> Mapping[str, Spent]:
+        project_of = {run.run_id: run.project for run in await self._journal.runs(RunQuery(limit=_MOST))}
+        ends: dict[str, list[BusEvent]] = {}
+        for stored in await self._events.read(0, _MOST):
+            event = stored.event
+            if _ended(event) and event.at >= since:
+                ends.setdefault(project_of.get(event.run_id or "", ""), []).append(event)
+        spent = {project: Spent(*_used(found)) for project, found in ends.items()}
+        return dict(sorted(spent.items(), key=lambda each: (-each[1].cost_usd, -each[1].tokens, each[0])))
 
     async def figures(self) -> Figures:
         now = self._clock.now()

@@ -45,5 +45,9 @@ class FigureStore(Protocol):
     async def spent(self, since: datetime, after_seq: int) -> Spent:
         """By runs whose end is in the event log, after `after_seq` and not before `since`. Raises: StoreError."""
 
+    async def spent_by_project(self, since: datetime) -> Mapping[str, Spent]:
+        """The same from `since` on, by project; under an empty name what no run is known for any more.
+        Raises: StoreError."""
+
     async def figures(self) -> Figures:
         """Takes milliseconds, however many tasks there are. Raises: StoreError."""

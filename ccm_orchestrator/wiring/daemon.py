@@ -349,6 +349,7 @@ class Daemon:
             outputs=build_outputs(settings, self._stores, self._bus),
             standing=build_standing(settings, self._environment, self._stores, self._control, self._tending),
             trust=build_trust(self._stores, self._drivers, self._queues, self._control),
+            spending=self._telling.spending,
             supabase_health=self._remote.health if self._remote else None,
             metrics=self._telemetry.metrics.render,
             count_request=self._telemetry.metrics.request_answered,

@@ -104,6 +104,19 @@ async def test_what_runs_used_is_counted_from_a_time_and_a_place_in_the_log_on(p
     assert await place.store.spent(start, 6) == Spent(0.0, 0, 6)
 
 
+async def test_what_runs_used_is_counted_by_project(place: Place) -> None:
+    start = place.clock.now()
+    await place.run("of-demo")
+    usage = {"input_tokens": 10, "output_tokens": 5, "cost_usd": 0.5}
+    ended = BusEvent(EventKind.TASK_SUCCEEDED, start, "task", "of-demo", {"usage": usage})
+    forgotten = replace(ended, run_id="forgotten", data={"usage": usage | {"cost_usd": 0.75}})
+    early = replace(ended, at=start - timedelta(seconds=1))
+    assert await place.store.spent_by_project(start) == {}
+    await place.events.append([ended, ended, forgotten, early, replace(ended, kind=EventKind.AGENT_OUTPUT)])
+    spent = await place.store.spent_by_project(start)
+    assert list(spent.items()) == [("demo", Spent(1.0, 30)), ("", Spent(0.75, 15))]
+
+
 async def test_open_incidents_are_counted_by_kind(place: Place) -> None:
     now = place.clock.now()
     found = [Trouble(IncidentKind.AGENT_LOST, f"task {n}", "engine", "It died.") for n in range(3)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from datetime import datetime
 
 from ccm_orchestrator.adapters.sqlite.database import Database
@@ -36,11 +37,14 @@ INCIDENTS = (
 OUTBOX = "SELECT store, count(*) AS n FROM outbox GROUP BY store"
 
 
-SPENT = f"""
-SELECT coalesce(sum(json_extract(data, '$.usage.cost_usd')), 0.0) AS cost_usd,
-  coalesce(sum({" + ".join(f"coalesce(json_extract(data, '$.usage.{name}'), 0)" for name in COUNTED)}), 0) AS tokens
-FROM events WHERE seq > :after AND seq <= :last AND at >= :since AND run_id IS NOT NULL
-  AND kind IN ({", ".join(f"'{kind}'" for kind in sorted(ENDS))})
+_USED = f"""coalesce(sum(json_extract(data, '$.usage.cost_usd')), 0.0) AS cost_usd,
+  coalesce(sum({" + ".join(f"coalesce(json_extract(data, '$.usage.{name}'), 0)" for name in COUNTED)}), 0) AS tokens"""
+_ENDED = f"""events.run_id IS NOT NULL AND kind IN ({", ".join(f"'{kind}'" for kind in sorted(ENDS))})"""
+SPENT = f"SELECT {_USED} FROM events WHERE seq > :after AND seq <= :last AND at >= :since AND {_ENDED}"
+SPENT_BY_PROJECT = f"""
+SELECT coalesce(json_extract(runs.run, '$.project'), '') AS project, {_USED}
+FROM events INDEXED BY events_at LEFT JOIN runs ON runs.run_id = events.run_id
+WHERE at >= :since AND {_ENDED} GROUP BY 1 ORDER BY cost_usd DESC, tokens DESC, project
 """
 
 
@@ -51,6 +55,13 @@ class SqliteFigures:
 
     async def spent(self, since: datetime, after_seq: int) -> Spent:
         return await self._database.read(lambda c: _spent(c, since, after_seq))
+
+    async def spent_by_project(self, since: datetime) -> Mapping[str, Spent]:
+        def work(connection: sqlite3.Connection) -> Mapping[str, Spent]:
+            rows = connection.execute(SPENT_BY_PROJECT, {"since": time_text(since)})
+            return {row["project"]: Spent(row["cost_usd"], row["tokens"]) for row in rows}
+
+        return await self._database.read(work)
 
     async def figures(self) -> Figures:
         return await self._database.read(lambda c: _figures(c, self._clock.now()))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ccm_orchestrator.client.administration import AuditRecord, Incident, Key, NewKey, Notification, Stopped
+from ccm_orchestrator.client.administration import AuditRecord, Budget, Incident, Key, NewKey, Notification, Stopped
 from ccm_orchestrator.client.call import Call, Page, delete, get, many, nothing, one, paged, post
 from ccm_orchestrator.client.paths import path
 from ccm_orchestrator.domain.caller import Scope
@@ -76,6 +76,11 @@ def notifications(
     """What people were told, and are still to be told, newest first."""
     wanted = None if status is None else str(status)
     return paged("/api/notifications", Notification, status=wanted, target=target, before=before, limit=limit)
+
+
+def budget() -> Call[Budget]:
+    """What the agents of the machine have used today, beside what they may."""
+    return get("/api/budget", one(Budget))
 
 
 def stop_all() -> Call[Stopped]:

@@ -33,6 +33,7 @@ SCHEMAS = {
     "AgentOutput": answers.Agent,
     "ApprovalRuleOutput": ApprovalRule,
     "AuditOutput": administration.AuditRecord,
+    "BudgetOutput": administration.Budget,
     "IncidentOutput": administration.Incident,
     "NotificationOutput": administration.Notification,
     "ChatOutput": conversations.Chat,

@@ -123,6 +123,9 @@ async def test_a_store_that_is_away_costs_its_gauges_and_not_the_answer(tmp_path
         async def spent(self, since: datetime, after_seq: int) -> Spent:
             raise StoreError("The disk is full.")
 
+        async def spent_by_project(self, since: datetime) -> dict[str, Spent]:
+            raise StoreError("The disk is full.")
+
         async def figures(self) -> Figures:
             raise StoreError("The disk is full.")
 
