@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ccm_orchestrator.domain.telling import secrets_of
 from ccm_orchestrator.programs import Program, argv_of
@@ -20,7 +20,14 @@ class AppriseCarrier:
         self._child = tuple(child) or tuple(argv_of(Program.NOTICE_SENDER))
 
     async def send(self, url: str, title: str, body: str, level: str) -> str | None:
-        order = json.dumps({"url": url, "title": title, "body": body, "level": level}).encode()
+        return await self._asked(url, {"title": title, "body": body, "level": level})
+
+    async def problem_with(self, url: str) -> str | None:
+        """Why Apprise cannot use the address; None: it understands it. Nothing is sent."""
+        return await self._asked(url, {"only_look": True})
+
+    async def _asked(self, url: str, more: Mapping[str, object]) -> str | None:
+        order = json.dumps({"url": url, **more}).encode()
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(

@@ -1,10 +1,12 @@
-"""The process that sends one notice: reads it from its input as JSON, and answers with the error, or null."""
+"""The process that sends one notice, or looks whether it could: JSON at its input, the error or null as its answer."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+from typing import Any
 
 import apprise
 
@@ -25,9 +27,30 @@ def deliver(url: str, title: str, body: str, level: str) -> str | None:
     return words or "the target refused the message"
 
 
+def problem_with(url: str) -> str | None:
+    """Why Apprise cannot use the address; None: it understands it. Nothing is sent."""
+    if apprise.Apprise.instantiate(url, suppress_exceptions=True) is not None:
+        return None
+    scheme, separated, _ = url.partition("://")
+    if not separated or not re.fullmatch("[A-Za-z][A-Za-z0-9]{0,19}", scheme):
+        return "the address does not begin with the name of a service and `://`"
+    if not any(scheme.lower() in (*each["protocols"], *each["secure_protocols"]) for each in _services()):
+        return f"Apprise knows no `{scheme}://`"
+    return f"of what `{scheme}://` needs, something is missing or not as it should be"
+
+
+def _services() -> list[dict[str, list[str]]]:
+    known: list[dict[str, Any]] = apprise.Apprise().details()["schemas"]
+    return [{kind: list(each[kind] or ()) for kind in ("protocols", "secure_protocols")} for each in known]
+
+
 def main() -> None:
     order = json.load(sys.stdin)
-    sys.stdout.write(json.dumps({"error": deliver(order["url"], order["title"], order["body"], order["level"])}))
+    if order.get("only_look"):
+        error = problem_with(order["url"])
+    else:
+        error = deliver(order["url"], order["title"], order["body"], order["level"])
+    sys.stdout.write(json.dumps({"error": error}))
 
 
 if __name__ == "__main__":
