@@ -28,6 +28,12 @@ def request_id(run_id: str, asked_by: object, tool_name: str, tool_input: Mappin
     return f"{ID_PREFIX}{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
 
 
+def call_digest(tool_name: str, tool_input: Mapping[str, object]) -> str:
+    """Tells calls of a tool apart: the same tool with the same input has the same one."""
+    text = json.dumps([tool_name, dict(tool_input)], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
 def subject(tool_input: Mapping[str, object]) -> str:
     """What a tool is to work on, in at most 200 characters of one line; empty when its input names nothing."""
     texts = [value for key in SUBJECT_FIELDS if isinstance(value := tool_input.get(key), str)]

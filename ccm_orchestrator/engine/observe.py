@@ -21,6 +21,7 @@ from ccm_orchestrator.engine.intake import Intake
 from ccm_orchestrator.engine.lingering import begins_anew, ending_of_rest, rests, stay_s
 from ccm_orchestrator.engine.live import LiveRun
 from ccm_orchestrator.engine.messenger import Messenger
+from ccm_orchestrator.engine.overruling import Overruling
 from ccm_orchestrator.engine.permission_news import close_request
 from ccm_orchestrator.engine.saying import Saying
 from ccm_orchestrator.engine.sweep import ENDED, UNSETTLED, screen_is_needed
@@ -47,6 +48,7 @@ class Observer:
         self._intake = intake
         self._messenger = Messenger(live)
         self._saying = Saying(live)
+        self._overruling = Overruling(live)
         self._published = (live.tracker.view.state, live.tracker.view.dialog)
         view = live.tracker.view
         self._waits_since = view.since if view.state is AgentState.WAITING else live.parts.clock.now()
@@ -136,6 +138,7 @@ class Observer:
                 await self._messenger.accepted(reading.prompt)
             live.tracker.apply(reading.evidence)
             for item in reading.evidence:
+                await self._overruling.take(item)
                 if item.signal is Signal.TURN_ENDED and not item.subagent:
                     live.last_text = item.detail
                     await self._messenger.turn_ended(item.at, item.detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from ccm_orchestrator.domain.asking import subject
@@ -34,6 +35,14 @@ def permission_event(request: PermissionRequest, at: datetime) -> BusEvent:
         }
     kind = EventKind.PERMISSION_REQUESTED if is_open else EventKind.PERMISSION_DECIDED
     return BusEvent(kind, at, request.task_id, request.run_id, data)
+
+
+async def overrule(journal: Journal, bus: Bus, clock: Clock, decided: PermissionRequest) -> None:
+    """The terminal's answer was first, which came to light after `decided`: all are told again."""
+    if decided.verdict is not None and await journal.overrule_permission(decided.request_id):
+        event = permission_event(await journal.permission(decided.request_id), clock.now())
+        overruled = {"overruled": decided.verdict.decision.value, "overruled_by": decided.verdict.decided_by}
+        await bus.publish(replace(event, data={**event.data, **overruled}))
 
 
 async def close_request(

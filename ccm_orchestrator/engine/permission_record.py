@@ -21,7 +21,18 @@ RULE = "rule:"
 TERMINAL = "terminal"
 EXPIRY = "expiry"
 RUN_END = "end of run"
-_TOLD = ("status", "decision", "reason", "rule_ids", "tool_name", "subject", "agent", "expires_at")
+_TOLD = (
+    "status",
+    "decision",
+    "reason",
+    "rule_ids",
+    "tool_name",
+    "subject",
+    "agent",
+    "expires_at",
+    "overruled",
+    "overruled_by",
+)
 _OK = 200
 
 
@@ -32,7 +43,8 @@ def settled_entry(event: BusEvent) -> AuditEntry | None:
     target = f"/api/permissions/{event.data['request_id']}"
     entry = entry_of(Caller(CallerKind.DAEMON, who), event.at, ACTION, target, _OK)
     told = {name: event.data[name] for name in _TOLD if event.data.get(name)}
-    return replace(entry, before={"status": PermissionStatus.OPEN.value}, after=told)
+    before = PermissionStatus.DECIDED if "overruled" in event.data else PermissionStatus.OPEN
+    return replace(entry, before={"status": before.value}, after=told)
 
 
 def _who(data: Mapping[str, object], at: datetime) -> str | None:

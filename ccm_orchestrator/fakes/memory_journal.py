@@ -158,6 +158,14 @@ class MemoryJournal:
                 opened = replace(request, status=PermissionStatus.OPEN, verdict=None, decided_at=None)
                 self._permissions[request_id] = opened
 
+    async def overrule_permission(self, request_id: str) -> bool:
+        with self._lock:
+            request = self._permissions.get(request_id)
+            if request is None or request.status is not PermissionStatus.DECIDED:
+                return False
+            self._permissions[request_id] = replace(request, status=PermissionStatus.ANSWERED_ELSEWHERE, verdict=None)
+            return True
+
     async def close_permission(self, request_id: str, status: PermissionStatus) -> bool:
         with self._lock:
             request = self._permissions.get(request_id)

@@ -86,6 +86,10 @@ class Journal(Protocol):
     async def reopen_permission(self, request_id: str) -> None:
         """Decided → open, without its verdict: it could not be carried out. Nothing when it is not decided."""
 
+    async def overrule_permission(self, request_id: str) -> bool:
+        """Decided → answered elsewhere, without its verdict, which came too late; nothing, and False, when it is not
+        decided."""
+
     async def close_permission(self, request_id: str, status: PermissionStatus) -> bool:
         """Open → `status`; nothing, and False, when it is not open."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -88,10 +89,11 @@ def ended(sandbox: Sandbox, task_id: str) -> dict[str, Any]:
     return task
 
 
-def press_yes(sandbox: Sandbox, request: dict[str, Any]) -> None:
+def press_yes(sandbox: Sandbox, request: dict[str, Any], before: Callable[[], object] = lambda: None) -> None:
     """As a person does in the agent's window."""
     with sandbox.api() as api:
         window_id = api.get(f"/api/agents/{request['run_id']}").raise_for_status().json()["window_id"]
+    before()
     subprocess.run(sandbox.tmux("send-keys", "-t", window_id, "1"), env=sandbox.env, check=True, timeout=30)
 
 
@@ -156,6 +158,35 @@ def test_an_answer_in_the_terminal_wins_over_later_ones(daemon: Sandbox) -> None
     code, problem = answer(daemon, request, decision="deny")
     assert code == 409 and "answered_elsewhere" in problem["detail"]
     assert ended(daemon, task_id)["status"] == "succeeded"
+
+
+def test_a_yes_in_the_terminal_and_a_no_from_afar_at_once_are_told_as_they_were(daemon: Sandbox) -> None:
+    stamp = daemon.project / "stamp.txt"
+    stamp.unlink(missing_ok=True)
+    task_id = daemon.insert_task("Note the date. [scenario:ask-permission]", profile="careful")
+    request = asked(daemon, task_id, "Do you want to proceed?")
+    together = Barrier(2)
+
+    def refuse() -> int:
+        together.wait()
+        return answer(daemon, request, decision="deny")[0]
+
+    with ThreadPoolExecutor(2) as pool:
+        refused = pool.submit(refuse)
+        pool.submit(press_yes, daemon, request, together.wait).result()
+        code = refused.result()
+    ended(daemon, task_id)
+    ran = stamp.exists()
+    wanted = "answered_elsewhere" if ran else "decided"
+    wait_for(f"a request that is {wanted}", lambda: settled(daemon, request)["status"] == wanted, daemon)
+    rows = daemon.query("SELECT data FROM events WHERE task_id = ? AND kind = 'permission.decided'", task_id)
+    told = [(data["status"], data.get("overruled")) for data in (json.loads(str(row[0])) for row in rows)]
+    possible: dict[tuple[int, bool], list[tuple[str, str | None]]] = {
+        (200, True): [("decided", None), ("answered_elsewhere", "deny")],
+        (200, False): [("decided", None)],
+        (409, True): [("answered_elsewhere", None)],
+    }
+    assert told == possible.get((code, ran)), f"{code}, {'ran' if ran else 'did not run'}"
 
 
 def test_what_expires_is_left_to_the_terminal(daemon: Sandbox) -> None:

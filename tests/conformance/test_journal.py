@@ -177,6 +177,18 @@ class TestReopening:
         assert (await journal.permission(ASKED.request_id)).status is PermissionStatus.EXPIRED
 
 
+class TestOverruling:
+    async def test_a_decision_that_came_too_late_is_replaced(self, journal: Journal) -> None:
+        await journal.add_permission(ASKED)
+        assert not await journal.overrule_permission(ASKED.request_id)
+        decided = await journal.decide_permission(ASKED.request_id, VERDICT)
+        assert await journal.overrule_permission(ASKED.request_id)
+        wanted = replace(decided, status=PermissionStatus.ANSWERED_ELSEWHERE, verdict=None)
+        assert await journal.permission(ASKED.request_id) == wanted
+        assert not await journal.overrule_permission(ASKED.request_id)
+        assert not await journal.overrule_permission("no-such")
+
+
 class TestViews:
     async def test_the_newest_view_of_each_run_is_kept(self, journal: Journal) -> None:
         evidence = Evidence(Source.HOOK, Signal.ASKED, START, "permission", {"tool_use_id": "t1", "n": 1}, True)

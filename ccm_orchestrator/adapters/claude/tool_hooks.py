@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ccm_orchestrator.adapters.claude.hook import Hook
 from ccm_orchestrator.adapters.claude.payload import Json, items, number, table, tables, text
 from ccm_orchestrator.domain.agent import Dialog, Evidence, Signal
+from ccm_orchestrator.domain.asking import call_digest
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 
 ASKING_TOOLS = {"AskUserQuestion": Dialog.QUESTION, "ExitPlanMode": Dialog.PLAN}
@@ -21,7 +22,8 @@ Told = tuple[Sequence[Evidence], Sequence[BusEvent]]
 def started(hook: Hook) -> Told:
     tool, use = text(hook.payload, "tool_name"), text(hook.payload, "tool_use_id")
     given = table(hook.payload, "tool_input")
-    evidence = [hook.evidence(Signal.TOOL_STARTED, tool, tool_use_id=use, tool_name=tool)]
+    digest = call_digest(tool, given)
+    evidence = [hook.evidence(Signal.TOOL_STARTED, tool, tool_use_id=use, tool_name=tool, call=digest)]
     if tool in ASKING_TOOLS:
         evidence.append(hook.evidence(Signal.ASKED, ASKING_TOOLS[tool].value))
     events = [hook.event(EventKind.TOOL_USE_START, tool_name=tool, tool_use_id=use, parameters=given)]
@@ -51,7 +53,7 @@ def failed(hook: Hook) -> Told:
     ]
     if tool == "Bash":
         events.append(_failed_command(hook, error))
-    return [hook.evidence(Signal.TOOL_FAILED, tool, tool_use_id=use, tool_name=tool)], events
+    return [hook.evidence(Signal.TOOL_FAILED, tool, tool_use_id=use, tool_name=tool, ran=True)], events
 
 
 def denied(hook: Hook) -> Told:

@@ -103,6 +103,14 @@ def close(connection: sqlite3.Connection, request_id: str, status: PermissionSta
     return True
 
 
+def overrule(connection: sqlite3.Connection, request_id: str) -> bool:
+    request = _permission(connection, request_id)
+    if request is None or request.status is not PermissionStatus.DECIDED:
+        return False
+    _save(connection, replace(request, status=PermissionStatus.ANSWERED_ELSEWHERE, verdict=None))
+    return True
+
+
 def reopen(connection: sqlite3.Connection, request_id: str) -> None:
     request = _permission(connection, request_id)
     if request is not None and request.status is PermissionStatus.DECIDED:

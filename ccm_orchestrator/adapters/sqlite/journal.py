@@ -136,6 +136,9 @@ class SqliteJournal:
     async def reopen_permission(self, request_id: str) -> None:
         await self._database.write(lambda c: dialogue.reopen(c, request_id))
 
+    async def overrule_permission(self, request_id: str) -> bool:
+        return await self._database.write(lambda c: dialogue.overrule(c, request_id))
+
     async def close_permission(self, request_id: str, status: PermissionStatus) -> bool:
         now = self._clock.now()
         return await self._database.write(lambda c: dialogue.close(c, request_id, status, now))

@@ -11,7 +11,7 @@ import pytest
 from ccm_orchestrator.domain.audit import AuditEntry
 from ccm_orchestrator.domain.caller import CallerKind
 from ccm_orchestrator.domain.dialogue import PermissionStatus
-from ccm_orchestrator.engine.permission_news import close_request
+from ccm_orchestrator.engine.permission_news import close_request, overrule
 from ccm_orchestrator.engine.permission_record import ACTION, EXPIRY, RUN_END, TERMINAL
 from ccm_orchestrator.ports.audit import AuditQuery
 from tests.api_house import House
@@ -64,3 +64,20 @@ async def test_what_the_window_or_the_time_settled_is_recorded(
     await close_request(house.journal, house.bus, house.clock, request, status)
     await close_request(house.journal, house.bus, house.clock, request, status)
     assert [entry.caller for entry in await settled(house)] == [who]
+
+
+async def test_an_answer_that_the_terminal_overruled_is_recorded_again(house: House) -> None:
+    run = await house.agent()
+    hook = house.ask()
+    await house.asked()
+    async with house.client() as api:
+        await api.post(f"/api/agents/{run.name}/permissions", json={"decision": "deny", "decided_by": "anna"})
+    await hook
+    (request,) = await house.journal.permissions(run.run_id, open_only=False)
+    await overrule(house.journal, house.bus, house.clock, request)
+    await overrule(house.journal, house.bus, house.clock, request)
+    (entry,) = await settled(house)
+    assert (entry.caller, entry.before) == (TERMINAL, {"status": "decided"})
+    assert entry.after is not None
+    told = {"status": "answered_elsewhere", "overruled": "deny", "overruled_by": "anna"}
+    assert told.items() <= dict(entry.after).items()

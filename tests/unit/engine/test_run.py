@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from ccm_orchestrator.domain.agent import Evidence, Signal, Source
-from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
+from ccm_orchestrator.domain.asking import call_digest
+from ccm_orchestrator.domain.dialogue import Decision, PermissionRequest, PermissionStatus, Verdict
 from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.result import FailureKind, Outcome
 from ccm_orchestrator.domain.run import Run, RunState
@@ -321,6 +322,39 @@ async def test_a_permission_that_was_answered_in_the_window_is_closed_when_the_a
     home.says(run, "tool_started", tool_use_id="t1")
     await home.until_status(run.task_id, TaskStatus.RUNNING)
     await home.until_permission(run, PermissionStatus.ANSWERED_ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    ("end", "data", "command", "created_s", "becomes"),
+    [
+        ("tool_finished", {}, "date", 1, PermissionStatus.ANSWERED_ELSEWHERE),
+        ("tool_failed", {"ran": True}, "date", 1, PermissionStatus.ANSWERED_ELSEWHERE),
+        ("tool_failed", {}, "date", 1, PermissionStatus.DECIDED),
+        ("tool_finished", {}, "ls", 1, PermissionStatus.DECIDED),
+        ("tool_finished", {}, "date", -1, PermissionStatus.DECIDED),
+    ],
+    ids=["ran", "ran and failed", "was refused", "another call", "asked for an earlier call"],
+)
+async def test_a_no_that_came_after_a_yes_in_the_window_is_set_right(
+    home: House, end: str, data: dict[str, object], command: str, created_s: int, becomes: PermissionStatus
+) -> None:
+    await home.start()
+    run = await home.running()
+    home.says(run, "tool_started", tool_use_id="t1", call=call_digest("Bash", {"command": command}))
+    request = a_permission(run, home.clock.now() + timedelta(seconds=created_s))
+    await home.journal.add_permission(request)
+    await home.journal.decide_permission(request.request_id, Verdict(Decision.DENY, "key:anna", "Not on a Friday."))
+    home.says(run, end, "", tool_use_id="t1", **data)
+    home.says(run, "turn_ended", "Done.")
+    await home.until_permission(run, becomes)
+    told = [stored.event.data for stored in await home.events.read(0) if "overruled" in stored.event.data]
+    wanted = {"status": "answered_elsewhere", "overruled": "deny", "overruled_by": "key:anna"}
+    if becomes is PermissionStatus.DECIDED:
+        await home.until_status(run.task_id, TaskStatus.SUCCEEDED)
+        assert told == []
+    else:
+        (event,) = told
+        assert wanted.items() <= event.items() and "decision" not in event
 
 
 def a_permission(run: Run, at: datetime) -> PermissionRequest:
