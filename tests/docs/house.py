@@ -24,7 +24,7 @@ def long_files(modules: Sequence[Module], limit: int) -> Iterator[str]:
 
 def long_functions(modules: Sequence[Module], limit: int) -> Iterator[str]:
     functions = (function for module in modules for function in module.functions)
-    return (f"{f.place} has {f.code_lines} code lines" for f in functions if f.code_lines > limit)
+    return (f"{f.place} has {f.code_lines} code lines" for f in functions if f.lines > limit and f.code_lines > limit)
 
 
 def drawers(modules: Sequence[Module]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Python source as data: what the tests about the house look at."""
 
 import ast
+import gc
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ class Function:
     @property
     def place(self) -> str:
         return f"{self.module.place(self.node)} {self.node.name}"
+
+    @property
+    def lines(self) -> int:
+        """From the first to the last."""
+        return (self.node.end_lineno or self.node.lineno) - self.node.lineno + 1
 
     @cached_property
     def code_lines(self) -> int:
@@ -63,7 +69,12 @@ class Module:
 
     @cached_property
     def tree(self) -> ast.Module:
-        return ast.parse(self.text, str(self.path))
+        """Parsed without the garbage collector, which finds nothing and takes twice as long as the parser."""
+        gc.disable()
+        try:
+            return ast.parse(self.text, str(self.path))
+        finally:
+            gc.enable()
 
     @cached_property
     def code_rows(self) -> frozenset[int]:

@@ -2,6 +2,8 @@
 
 import graphlib
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -93,8 +95,16 @@ def cycle(found: list[Module]) -> list[str]:
     return []
 
 
+@cache
 def package() -> list[Module]:
     return modules(CHECKOUT, PACKAGE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory() -> Iterator[None]:
+    """What was parsed is kept for these tests, and for no others."""
+    yield
+    package.cache_clear()
 
 
 def test_every_part_has_its_layer() -> None:
