@@ -1,6 +1,7 @@
 """The simulated day is one, and its measurement would notice a daemon that grows."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from benchmarks.simulated_daemon import SimulatedDaemon, simulated_daemon
 from benchmarks.soak import Day, Size, goals, growth, report, slope, watch, work_for
 from benchmarks.virtual_time import VirtualLoop
+from ccm_orchestrator.telemetry.log_file import LogFile, Rotation
+from ccm_orchestrator.telemetry.masking import Masker
+from ccm_orchestrator.wiring import observing
 
 HOURS = 12
 LEAK_OBJECTS = 50_000
@@ -56,7 +60,21 @@ def test_an_hour_passes_in_moments_and_threads_take_no_time_of_it() -> None:
     assert all_s == pytest.approx(3600.5, abs=0.1)
 
 
-def test_the_simulated_daemon_does_its_tasks_and_all_its_loops_beat(tmp_path: Path) -> None:
+def leave_process_alone(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """A daemon has one of its own, and sets up its log, its hooks and its garbage collector."""
+
+    def start_log(*_: object) -> tuple[LogFile, Masker]:
+        return LogFile(directory / "daemon.log", Rotation()), Masker()
+
+    monkeypatch.setattr(observing, "start_log", start_log)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+
+
+def test_the_simulated_daemon_does_its_tasks_and_all_its_loops_beat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_process_alone(monkeypatch, tmp_path)
+
     async def live() -> tuple[SimulatedDaemon, dict[str, int], dict[str, int]]:
         async with simulated_daemon(tmp_path) as daemon:
             before = {heart.name: heart.beats for heart in daemon.watchdog.hearts}
