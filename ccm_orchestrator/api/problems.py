@@ -68,6 +68,8 @@ STATUS: Mapping[type[errors.OrchestratorError], int] = {
     errors.AgentMissing: 503,
     errors.AgentUnsupported: 503,
     errors.NotLoggedIn: 503,
+    errors.DaemonUnreachable: 503,
+    errors.ApiLost: 503,
 }
 """Every class of the tree by name: a new one is a decision, and a test asks for it."""
 
