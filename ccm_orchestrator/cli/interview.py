@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,10 @@ TOKEN_FILE = "supabase-system-token"
 STORES = (
     (StoreKind.EMBEDDED.value, "this machine's own database; nothing else is needed"),
     (StoreKind.SUPABASE.value, "also a Supabase project, which several machines may share"),
+)
+TOLD = (
+    "Who is to be told when something needs a person? Give an address as Apprise writes them, such as\n"
+    "ntfy://ntfy.sh/TOPIC or mailtos://USER:PASSWORD@mail.example.com?to=me@example.com"
 )
 
 
@@ -53,15 +57,21 @@ def decide(said: Wishes, known: Known, asks: bool) -> Decided:
                 known.config.with_name(TOKEN_FILE),
                 secrets,
             )
+    projects = _projects(said, known, asks)
+    max_agents = said.max_agents or _agents(known, asks)
+    notify = _notify_url_files(said, known, asks, secrets)
+    notify_test = _notify_test(said, notify, asks)
     return Decided(
         store=store,
         supabase_url=url,
         supabase_key_file=key_file,
         supabase_token_file=token_file,
-        projects=_projects(said, known, asks),
-        max_agents=said.max_agents or _agents(known, asks),
+        projects=projects,
+        max_agents=max_agents,
         service=said.service or _service(known, asks),
         trial=True if said.trial is None else said.trial,
+        notify_url_files=notify,
+        notify_test=notify_test,
         secrets=secrets,
         api_port=known.other_port,
     )
@@ -106,6 +116,43 @@ def _projects(said: Wishes, known: Known, asks: bool) -> tuple[Path, ...]:
 def _agents(known: Known, asks: bool) -> int:
     default = known.settings.max_agents if known.configured else suggested_agents()
     return whole_number("How many agents may run at the same time?", default) if asks else default
+
+
+def _notify_url_files(said: Wishes, known: Known, asks: bool, secrets: dict[Path, Secret]) -> dict[str, Path]:
+    if said.notify_url_files is not None:
+        return dict(said.notify_url_files)
+    table = known.settings.notifications
+    if not asks or table.targets or table.left_out:
+        return {}
+    typer.echo(f"\n{TOLD}")
+    found: dict[str, Path] = {}
+    while True:
+        question = "Another address (Enter: none)" if found else "Address (not shown; Enter: nobody, for now)"
+        typed = str(typer.prompt(question, default="", show_default=False, hide_input=True)).strip()
+        if not typed:
+            return found
+        name = _target_name(found)
+        found[name] = known.config.with_name(f"notify-{name}")
+        secrets[found[name]] = Secret(typed)
+
+
+def _target_name(taken: Mapping[str, Path]) -> str:
+    while True:
+        name = str(typer.prompt("What to call it", default=f"person-{len(taken) + 1}")).strip()
+        try:
+            checked_wishes({"notify_url_files": {name: "/"}}, "your answer")
+        except InvalidSettings as error:
+            typer.echo(error.message)
+        else:
+            if name not in taken:
+                return name
+            typer.echo(f"There is a {name} already.")
+
+
+def _notify_test(said: Wishes, notify: Mapping[str, Path], asks: bool) -> bool:
+    if said.notify_test is not None or not (notify and asks):
+        return bool(said.notify_test and notify)
+    return typer.confirm("Send a test message at the end?", default=True)
 
 
 def _service(known: Known, asks: bool) -> ServiceKind:

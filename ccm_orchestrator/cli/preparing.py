@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ccm_orchestrator.adapters.apprise.carrier import AppriseCarrier
 from ccm_orchestrator.cli.connection import connect
 from ccm_orchestrator.cli.interview import Known, decide
 from ccm_orchestrator.cli.session import Session
@@ -42,6 +43,7 @@ async def prepare(
     decided = decide(said, known, asks)
     check_decided(decided, known.settings)
     await _check_supabase(decided, session)
+    await _check_targets(decided, known.settings)
     return known, decided, plan(decided, known.settings, known.registered)
 
 
@@ -93,3 +95,14 @@ async def _check_supabase(decided: Decided, session: Session) -> None:
     failed = [check for check in await supabase(settings, os.environ) if check.verdict is Verdict.FAIL]
     if failed:
         raise InvalidSettings("\n".join(f"{check.name}: {check.found} {check.fix}" for check in failed))
+
+
+async def _check_targets(decided: Decided, settings: Settings) -> None:
+    """Sends nothing. Raises: InvalidSettings for an address that Apprise does not understand, without the address."""
+    carrier = AppriseCarrier(settings.notifications.timeout_s)
+    for name, file in decided.notify_url_files.items():
+        typed = decided.secrets.get(file)
+        url = file.read_text(encoding="utf-8") if typed is None else typed.reveal()
+        problem = await carrier.problem_with(url.strip())
+        if problem is not None:
+            raise InvalidSettings(f"The notification target {name} cannot be used: {problem}.")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ccm_orchestrator.adapters.apprise.carrier import AppriseCarrier
+from ccm_orchestrator.cli.commands.notifications import TEST_BODY, TEST_TITLE
 from ccm_orchestrator.cli.commands.projects import review
 from ccm_orchestrator.cli.connection import connect
 from ccm_orchestrator.cli.exits import Exit
@@ -24,6 +26,7 @@ from ccm_orchestrator.setup.daemon_checks import outdated
 from ccm_orchestrator.setup.doctor import examine
 from ccm_orchestrator.setup.planning import changed_document
 from ccm_orchestrator.setup.services import service_manager
+from ccm_orchestrator.wiring.targets import read_targets
 
 MACHINE_ENVIRONMENT = Path("/etc/ccm-orchestrator/environment")
 LOGIN = "login"
@@ -44,6 +47,7 @@ async def set_up(session: Session, config: Path, decided: Any, plan: Any, summar
     settings = load_settings(session.config)
     await _register(session, settings, plan.projects, report, asks)
     _step(report, lambda: _serve(settings, session.config, decided.service.value, report))
+    await _tell(settings, decided, report)
     checks: list[Check] = await examine(session.config, os.environ)
     if not session.as_json:
         session.show(None, text("\n".join(report.done)))
@@ -110,6 +114,20 @@ def runs_on_an_older_file(settings: Settings, config: Path) -> bool:
     """Whether the configuration was written after the daemon had read it, by this call or by one that was cut short."""
     started, written = settings.url_file, config
     return started.exists() and written.exists() and started.stat().st_mtime < written.stat().st_mtime
+
+
+async def _tell(settings: Settings, decided: Any, report: Report) -> None:
+    """A test message to each target that was set up, if somebody agreed."""
+    if not decided.notify_test:
+        return
+    carrier = AppriseCarrier(settings.notifications.timeout_s)
+    for target in read_targets(settings.notifications).usable:
+        if target.name in decided.notify_url_files:
+            error = await carrier.send(target.url, TEST_TITLE, TEST_BODY, "info")
+            told = f"A test message went to {target.name}."
+            (report.done if error is None else report.failed).append(
+                told if error is None else f"No test message reached {target.name}: {error}."
+            )
 
 
 def _step(report: Report, step: Callable[[], None]) -> None:

@@ -62,6 +62,10 @@ def _changes(decided: Decided, settings: Settings) -> list[Change]:
             "supabase.key_file": (_text(supabase.key_file), _text(decided.supabase_key_file)),
             "supabase.system_token_file": (_text(supabase.system_token_file), _text(decided.supabase_token_file)),
         }
+    for name, file in decided.notify_url_files.items():
+        target = settings.notifications.targets.get(name)
+        before = None if target is None else _text(target.url_file)
+        wanted[f"notifications.targets.{name}.url_file"] = (before, str(file))
     return [Change(key, before, after) for key, (before, after) in wanted.items() if after not in (None, before)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,7 +16,7 @@ from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.security.secrets import Secret
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.settings.sources import read_toml
-from ccm_orchestrator.settings.types import Count, Directory, ProjectUrl, Switch, Table
+from ccm_orchestrator.settings.types import Count, Directory, ProjectUrl, Slug, Switch, Table
 
 AGENT_BYTES = 700_000_000
 """What an agent at work takes, with what it starts."""
@@ -43,6 +44,10 @@ class Wishes(Table):
     supabase_token_file: Directory | None = Field(default=None, description="Holds the proof of who this machine is.")
     projects: tuple[Directory, ...] | None = None
     max_agents: Count | None = None
+    notify_url_files: dict[Slug, Directory] | None = Field(
+        default=None, description="Files that hold an Apprise URL each, by the name of the target."
+    )
+    notify_test: Switch | None = None
     service: ServiceKind | None = None
     trial: Switch | None = None
 
@@ -63,6 +68,10 @@ class Decided:
     """What was typed, by the file that is to hold it."""
     api_port: int | None = None
     """Another one for the API; None: as it is."""
+    notify_url_files: Mapping[str, Path] = field(default_factory=dict)
+    """Targets of notifications that are to be added or changed: files with their addresses."""
+    notify_test: bool = False
+    """Send each of these a message at the end."""
 
 
 def read_wishes(path: Path) -> Wishes:
@@ -105,9 +114,16 @@ def check_decided(decided: Decided, settings: Settings) -> None:
             f"This machine serves the queue of {settings.supabase.url}: to leave it, remove `supabase.url` from the "
             "configuration by hand, once none of its tasks runs here."
         )
-    for file in (decided.supabase_key_file, decided.supabase_token_file):
+    for file in (decided.supabase_key_file, decided.supabase_token_file, *decided.notify_url_files.values()):
         if file is not None and file not in decided.secrets and not file.is_file():
             raise InvalidSettings(f"The file {file}, which is to hold a secret, does not exist.")
+    for name, file in decided.notify_url_files.items():
+        if file not in decided.secrets and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            raise InvalidSettings(f"The file {file}, which holds a secret, is open to other users: `chmod 600 {file}`.")
+        if (target := settings.notifications.targets.get(name)) is not None and target.url is not None:
+            raise InvalidSettings(
+                f"`notifications.targets.{name}.url` is set, and would go before a file: choose another name."
+            )
     for project in decided.projects:
         if not project.is_dir():
             raise InvalidSettings(f"The project {project} is no directory of this machine.")

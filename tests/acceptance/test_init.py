@@ -9,6 +9,7 @@ import select
 import stat
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,10 @@ from ccm_orchestrator.demo.sandbox import free_port
 from ccm_orchestrator.devstack.stack import LocalSupabase
 from ccm_orchestrator.settings import Settings
 from tests.claude import claude_binary, claude_versions
+from tests.receiver import receiving
 
 LIMIT_S = 90.0
+LOOK_S = 0.02
 Init = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -179,7 +182,50 @@ def test_a_supabase_project_is_asked_before_anything_is_written(
     assert f"{config_of(home)} stays as it is" in init(*wanted, *files, "--dry-run").stdout.replace("\n", "")
 
 
+def test_targets_of_notifications_are_set_up_and_tried_without_showing_an_address(home: Path, init: Init) -> None:
+    with receiving() as receiver:
+        file = home / "phone-url"
+        file.write_text(f"{receiver.url}/canary0123456789\n")
+        wanted = ["--yes", "--no-trial", "--service", "none", "--notify", f"phone={file}", "--notify-test"]
+        open_to_all = init(*wanted)
+        assert open_to_all.returncode == 2 and "chmod 600" in open_to_all.stderr
+        file.chmod(0o600)
+        shown = init(*wanted, "--dry-run")
+        assert shown.returncode == 0 and "notifications.targets.phone.url_file" in shown.stdout
+        assert receiver.got == [] and not config_of(home).exists()
+        done = init(*wanted)
+        assert "A test message went to phone." in done.stdout, done.stdout + done.stderr
+        assert [told["title"] for told in receiver.got] == ["ccm-orchestrator: a test"]
+    assert f'[notifications.targets.phone]\nurl_file = "{file}"' in config_of(home).read_text()
+    assert "canary0123456789" not in shown.stdout + done.stdout + done.stderr + config_of(home).read_text()
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("phone", "NAME=FILE"), ("phone=ntfy://ntfy.sh/x", "NAME=FILE"), ("phone=bad", "Apprise knows no `nosuch://`")],
+)
+def test_a_target_that_cannot_be_told_is_refused_before_anything_is_changed(
+    home: Path, init: Init, address: str, words: str
+) -> None:
+    (home / "bad").write_text("nosuch://canary0123456789")
+    (home / "bad").chmod(0o600)
+    done = init("--yes", "--no-trial", "--service", "none", "--notify", address)
+    assert done.returncode == 2 and words in done.stderr and "canary0123456789" not in done.stderr
+    assert not config_of(home).exists()
+
+
 def test_a_person_answers_at_a_terminal(home: Path, environment: dict[str, str]) -> None:
+    with receiving() as receiver:
+        seen = answered(home, environment, receiver.url)
+        assert len(receiver.got) == 1
+    secret = config_of(home).with_name("notify-desk")
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and secret.read_text().strip() == receiver.url
+    assert receiver.url not in seen
+    assert config_of(home).read_text() == (f'max_agents = 2\n\n[notifications.targets.desk]\nurl_file = "{secret}"\n')
+    assert "Registered the project site" in seen and "Registered the project shop" in seen
+
+
+def answered(home: Path, environment: dict[str, str], url: str) -> str:
     argv = [sys.executable, "-m", "ccm_orchestrator", "init", "--no-trial", "--service", "none"]
     leader, follower = pty.openpty()
     process = subprocess.Popen(argv, env=environment, cwd=home, stdin=follower, stdout=follower, stderr=follower)
@@ -191,15 +237,21 @@ def test_a_person_answers_at_a_terminal(home: Path, environment: dict[str, str])
         ("'shop' is neither", "1 work/shop"),
         ("same time?", "none"),
         ("Give a number", "2"),
+        ("Address", url),
+        ("call it", "a b"),
+        ("cannot be used", "desk"),
+        ("Another address", ""),
+        ("test message", "y"),
         ("Go ahead?", "y"),
     ):
         terminal.until(question)
+        if "ddress" in question:
+            terminal.until_it_shows_nothing()
         terminal.say(answer)
     terminal.until("Ready.")
     assert process.wait(LIMIT_S) == 0
     os.close(leader)
-    assert config_of(home).read_text() == "max_agents = 2\n"
-    assert "Registered the project site" in terminal.seen and "Registered the project shop" in terminal.seen
+    return terminal.seen
 
 
 class Terminal:
@@ -216,6 +268,13 @@ class Terminal:
             if ready:
                 self.seen += os.read(self._descriptor, 65_536).decode(errors="replace")
         self._read_to = self.seen.index(words, self._read_to) + len(words)
+
+    def until_it_shows_nothing(self) -> None:
+        """What is typed before that is thrown away."""
+        deadline = time.monotonic() + LIMIT_S
+        while termios.tcgetattr(self._descriptor)[3] & termios.ECHO:
+            assert time.monotonic() < deadline, self.seen
+            select.select([], [], [], LOOK_S)
 
     def say(self, text: str) -> None:
         os.write(self._descriptor, f"{text}\n".encode())

@@ -32,6 +32,13 @@ async def init(
         list[Path] | None, typer.Option(metavar="DIRECTORY", help="In which agents may work; repeat it for more.")
     ] = None,
     max_agents: Annotated[int | None, typer.Option(help="Agents that may run at the same time.")] = None,
+    notify: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="Tell this target; FILE holds its Apprise URL. Repeat it for more."),
+    ] = None,
+    notify_test: Annotated[
+        bool | None, typer.Option("--notify-test/--no-notify-test", help="Send them a test message at the end.")
+    ] = None,
     service: Annotated[str | None, typer.Option(help="`user`, `system` (as root) or `none`.")] = None,
     trial: Annotated[
         bool | None, typer.Option("--trial/--no-trial", help="Run a task with a scripted model at the end.")
@@ -47,6 +54,8 @@ async def init(
         "supabase_token_file": _absolute(supabase_token_file),
         "projects": None if project is None else [_absolute(path) for path in project],
         "max_agents": max_agents,
+        "notify_url_files": None if notify is None else dict(map(_target, notify)),
+        "notify_test": notify_test,
         "service": service,
         "trial": trial,
     }
@@ -54,13 +63,7 @@ async def init(
     if not (asks or yes or dry_run):
         raise InputError("There is nobody to ask: run it at a terminal, or with --yes and what you want as flags.")
     known, decided, plan = await load(Heavy.PREPARE)(session, answers, given, asks)
-    summary = {
-        "changes": [asdict(change) for change in plan.changes],
-        "secret_files": [str(path) for path in plan.secret_files],
-        "projects": [str(path) for path in plan.projects],
-        "service": decided.service.value,
-        "trial": decided.trial,
-    }
+    summary = _summary(decided, plan)
     if not session.as_json:
         session.show(summary, lambda: load(Heavy.PLAN_VIEW)(plan, decided, known.config))
     if dry_run or (asks and not typer.confirm("\nGo ahead?", default=True)):
@@ -71,6 +74,25 @@ async def init(
 
 def _absolute(path: Path | None) -> str | None:
     return None if path is None else str(path.expanduser().absolute())
+
+
+def _target(named: str) -> tuple[str, str | None]:
+    """Raises: InputError."""
+    name, separated, file = named.partition("=")
+    if not separated or not file or "://" in file:
+        raise InputError("Expected `--notify` to be NAME=FILE, FILE holding the address: others see a command line.")
+    return name, _absolute(Path(file))
+
+
+def _summary(decided: Any, plan: Any) -> dict[str, Any]:
+    return {
+        "changes": [asdict(change) for change in plan.changes],
+        "secret_files": [str(path) for path in plan.secret_files],
+        "projects": [str(path) for path in plan.projects],
+        "notify_test": decided.notify_test,
+        "service": decided.service.value,
+        "trial": decided.trial,
+    }
 
 
 def _say_no_more(session: Session, summary: dict[str, Any], dry_run: bool) -> Exit:

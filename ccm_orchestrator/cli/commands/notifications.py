@@ -14,6 +14,9 @@ from ccm_orchestrator.cli.views.plain import text
 from ccm_orchestrator.domain.notices import NoticeStatus
 from ccm_orchestrator.errors import InputError, OrchestratorError
 
+TEST_TITLE = "ccm-orchestrator: a test"
+TEST_BODY = "Messages arrive here."
+
 
 def add_to(group: typer.Typer) -> None:
     command(group, "test")(send_test)
@@ -34,10 +37,7 @@ async def send_test(
             "There is no such target: write one to `[notifications.targets.NAME]` of the configuration file."
         )
     carrier: Any = load(Heavy.NOTICE_CARRIER)(table.timeout_s)
-    errors = left_out | {
-        each.name: await carrier.send(each.url, "ccm-orchestrator: a test", "Messages arrive here.", "info")
-        for each in usable
-    }
+    errors = left_out | {each.name: await carrier.send(each.url, TEST_TITLE, TEST_BODY, "info") for each in usable}
     lines = [f"{name}: {'delivered' if error is None else f'failed: {error}'}" for name, error in errors.items()]
     session.show(errors, lambda: text("\n".join(lines)))
     if any(errors.values()):

@@ -30,7 +30,9 @@ def plan_view(plan: Plan, decided: Decided, config: Path) -> RenderableType:
     projects = "\n".join(map(str, plan.projects)) or "none to be added"
     table.add_row(text("projects", "bold"), text(projects))
     table.add_row(text("service", "bold"), text(SERVICES[decided.service]))
-    then = "check everything" + (", and run a task with a scripted model" if decided.trial else "")
+    then = "check everything"
+    then += ", send a test message" if decided.notify_test else ""
+    then += ", and run a task with a scripted model" if decided.trial else ""
     table.add_row(text("then", "bold"), text(then))
     return Group("", table)
 
