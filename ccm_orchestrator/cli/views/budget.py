@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ccm_orchestrator.cli.views.plain import dollars, number, text
+from ccm_orchestrator.cli.views.plain import number, text
 from ccm_orchestrator.cli.views.tables import facts, listing
 
 NOT_KNOWN = "(not kept any more)"
@@ -19,7 +19,7 @@ def budget_report(day: Mapping[str, Any]) -> RenderableType:
     begins, ends = (datetime.fromisoformat(day[key]) for key in ("begins", "ends"))
     table = facts()
     table.add_row(text("day"), text(f"{begins:%Y-%m-%d} on {day['system_id']}, until {ends.astimezone():%H:%M} here"))
-    table.add_row(text("cost"), _of(dollars(day["cost_usd"]), day["cost_usd_per_day"], day["cost_usd"], dollars))
+    table.add_row(text("cost"), _of(_dollars(day["cost_usd"]), day["cost_usd_per_day"], day["cost_usd"], _dollars))
     table.add_row(text("tokens"), _of(number(day["tokens"]), day["tokens_per_day"], day["tokens"], number))
     table.add_row(text("when spent"), text("nothing more is begun" if day["hold"] else "agents go on; you are told"))
     parts: list[RenderableType] = [table]
@@ -43,6 +43,10 @@ def _by_project(projects: list[Mapping[str, Any]]) -> RenderableType:
         column.justify = "right"
     for each in projects:
         table.add_row(
-            text(dollars(each["cost_usd"])), text(number(each["tokens"])), text(each["project"] or NOT_KNOWN, "bold")
+            text(_dollars(each["cost_usd"])), text(number(each["tokens"])), text(each["project"] or NOT_KNOWN, "bold")
         )
     return table
+
+
+def _dollars(value: float) -> str:
+    return f"${value:,.2f}"
