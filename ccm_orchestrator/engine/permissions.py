@@ -32,7 +32,7 @@ from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.engine.approvals import SAME_AGAIN, Approvals, RuleWish, suggested
 from ccm_orchestrator.engine.bus import Bus
-from ccm_orchestrator.engine.permission_news import close_request, permission_event
+from ccm_orchestrator.engine.permission_news import close_request, overrule, permission_event
 from ccm_orchestrator.engine.window_answers import WindowAnswers
 from ccm_orchestrator.errors import InputError, PermissionNotFound, TerminalError, WrongStatus
 from ccm_orchestrator.ports.agents import AgentDriver, AskedPermission
@@ -85,6 +85,9 @@ class PermissionDesk:
             if is_new:
                 await self._record(request)
             settled = await self._settled(request, hung_up)
+            if hung_up.done() and self._held[request.request_id] == 1 and _allows(settled):
+                await overrule(self._journal, self._bus, self._clock, settled)  # the terminal's "No" was first
+                return None
         finally:
             self._held[request.request_id] -= 1
             self._held += Counter()  # keeps what is above nought
@@ -255,6 +258,10 @@ class PermissionDesk:
 
     async def _announce(self, request: PermissionRequest) -> None:
         await self._bus.publish(permission_event(request, self._clock.now()))
+
+
+def _allows(request: PermissionRequest) -> bool:
+    return request.verdict is not None and request.verdict.decision is Decision.ALLOW
 
 
 def expiry_of(profile: Profile, dialog: Dialog) -> tuple[float | None, Expiry]:

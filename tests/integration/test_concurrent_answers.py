@@ -15,7 +15,7 @@ import pytest
 from ccm_orchestrator.adapters.sqlite.approvals import SqliteApprovalRules
 from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
 from ccm_orchestrator.adapters.sqlite.journal import SqliteJournal
-from ccm_orchestrator.domain.dialogue import PermissionStatus
+from ccm_orchestrator.domain.dialogue import Decision, PermissionStatus, Verdict
 from tests.api_house import API_TOKEN, ASK, DIALOG, RUN_A, House, served, token_of
 from tests.stores import opened
 
@@ -90,7 +90,7 @@ async def test_exactly_one_of_many_answers_counts_and_is_what_the_agent_hears(ho
 async def test_a_hook_that_hangs_up_amid_many_answers_leaves_one_outcome(house: House) -> None:
     """As when somebody says No in the terminal at that very instant."""
     await house.agent()
-    outcomes = Counter[PermissionStatus]()
+    winners = dict[str, list[str]]()
     async with served(house) as server:
         for round_number in range(ROUNDS):
             held = asyncio.create_task(hook(server.port, round_number))
@@ -98,15 +98,44 @@ async def test_a_hook_that_hangs_up_amid_many_answers_leaves_one_outcome(house: 
             asyncio.get_running_loop().call_later(0.002 * round_number, held.cancel)
             answers = await answers_at_once(server.port, request.request_id)
             await asyncio.wait({held})
-            settled = await house.settled(request.request_id)
+            await house.settled(request.request_id)
             won = [body["verdict"]["decided_by"] for code, body in answers if code == 200]
-            assert len(won) == (settled.status is PermissionStatus.DECIDED)
-            assert settled.verdict is None or [settled.verdict.decided_by] == won
-            outcomes[settled.status] += 1
+            winners[request.request_id] = won
             for rule in await house.rules.all():
                 await house.rules.remove(rule.rule_id)
-    assert set(outcomes) <= {PermissionStatus.DECIDED, PermissionStatus.ANSWERED_ELSEWHERE}
-    assert Counter(await house.kinds()) == {"permission.requested": ROUNDS, "permission.decided": ROUNDS}
+    overruled = 0
+    for request_id, won in winners.items():
+        settled = await house.journal.permission(request_id)
+        taken_back = await corrected(house, request_id)
+        assert settled.status in (PermissionStatus.DECIDED, PermissionStatus.ANSWERED_ELSEWHERE)
+        assert len(won) == (settled.status is PermissionStatus.DECIDED) + len(taken_back)
+        assert settled.verdict is None or [settled.verdict.decided_by] == won
+        overruled += len(taken_back)
+    decided = ROUNDS + overruled
+    assert Counter(await house.kinds()) == {"permission.requested": ROUNDS, "permission.decided": decided}
+
+
+async def corrected(house: House, request_id: str) -> list[object]:
+    """What the events say of answers to it that were taken back."""
+    told = [stored.event.data for stored in await house.events.read(0)]
+    return [data["overruled"] for data in told if data.get("request_id") == request_id and "overruled" in data]
+
+
+@pytest.mark.parametrize(("decision", "stands"), [(Decision.ALLOW, False), (Decision.DENY, True)])
+async def test_an_answer_that_finds_its_hook_gone_counts_only_when_the_terminal_said_the_same(
+    house: House, decision: Decision, stands: bool
+) -> None:
+    """A hook is hung up by a "No" in the terminal, and this one was before the answer could reach it."""
+    run = await house.agent()
+    hung_up = asyncio.get_running_loop().create_future()
+    held = asyncio.create_task(house.control.hold_permission(run.run_id, token_of(run.run_id), ASK, hung_up))
+    (request,) = await house.asked()
+    await house.journal.decide_permission(request.request_id, Verdict(decision, "key:anna"))
+    hung_up.set_result(None)
+    assert (await held is not None) is stands
+    known = await house.journal.permission(request.request_id)
+    assert (known.status is PermissionStatus.DECIDED) is stands
+    assert len(await corrected(house, request.request_id)) == (0 if stands else 1)
 
 
 async def test_after_a_restart_many_answers_press_one_key(house: House) -> None:
