@@ -70,11 +70,17 @@ class Session:
     def note(self, sentence: str) -> None:
         """Something a person should know, on stderr."""
         if not self.quiet:
-            self.err.print(sentence, markup=False, highlight=False, style="yellow", soft_wrap=True)
+            self.err.print(plain(sentence), markup=False, highlight=False, style="yellow", soft_wrap=True)
 
 
 def print_json(data: object) -> None:
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=(sys.stdout.encoding or "").lower() != "utf-8"))
+    """What a terminal would obey (JSON itself lets C1 controls and marks of direction through) is escaped."""
+    lines = json.dumps(data, indent=2, ensure_ascii=(sys.stdout.encoding or "").lower() != "utf-8").split("\n")
+    typer.echo("\n".join(line if line.isprintable() else _escaped(line) for line in lines))
+
+
+def _escaped(line: str) -> str:
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 def command(app: typer.Typer, name: str, **details: Any) -> Callable[[Handler], Handler]:
