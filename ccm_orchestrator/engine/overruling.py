@@ -1,13 +1,14 @@
-"""A "Yes" in the terminal that came before our "No": its tool runs, and what was told as denied was not.
+"""An answer of ours that came after one in the terminal: what the agent then does shows which of the two it took.
 
-Claude Code does not hang up when somebody says yes in its window, so an answer of ours is taken for the first until the
-tool is seen to have run. That is the proof: a call that was under way when its request was made, and that finished or
-failed.
+Claude Code does not hang up when somebody says yes in its window, so for some tenths of a second an answer of ours is
+taken for the first. A tool that ran all the same was not denied, and one that ran without the change that it was given
+was allowed in the window.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from ccm_orchestrator.domain.agent import Evidence, Signal, Source
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 MOST_CALLS = 1000
 """Under way at once: one whose end is never told is forgotten at last."""
+_ENDS = frozenset({Signal.TOOL_FINISHED, Signal.TOOL_FAILED})
 
 
 class Overruling:
@@ -28,26 +30,41 @@ class Overruling:
         self._started: dict[object, tuple[str, datetime]] = {}
 
     async def take(self, item: Evidence) -> None:
-        use = item.data.get("tool_use_id")
+        """`call` in the data of an end says what ran; a call that was refused has none."""
+        use, digest = item.data.get("tool_use_id"), str(item.data.get("call", ""))
         if item.source is not Source.HOOK or not use:
             return
-        if item.signal is Signal.TOOL_STARTED and (digest := item.data.get("call")):
-            self._started[use] = str(digest), item.at
+        if item.signal is Signal.TOOL_STARTED and digest:
+            self._started[use] = digest, item.at
             if len(self._started) > MOST_CALLS:
                 del self._started[next(iter(self._started))]
-        elif item.signal in (Signal.TOOL_FINISHED, Signal.TOOL_FAILED):
-            call = self._started.pop(use, None)
-            if call is not None and (item.signal is Signal.TOOL_FINISHED or item.data.get("ran")):
-                await self._ran(*call)
+        elif item.signal in _ENDS:
+            begun, since = self._started.pop(use, (digest, None))
+            if digest:
+                await self._ran(begun, since, digest)
 
-    async def _ran(self, digest: str, started_at: datetime) -> None:
+    async def _ran(self, begun: str, since: datetime | None, ran: str) -> None:
+        """`since` None: it began before this daemon did."""
         parts = self._live.parts
-        for request in await parts.journal.permissions(self._live.run.run_id, open_only=False):
-            if request.created_at >= started_at and _is_denied(request, digest):
-                log.warning("%s ran what was denied: the terminal's Yes was first", self._live.run.name)
-                await overrule(parts.journal, parts.bus, parts.clock, request)
+        request = _about(await parts.journal.permissions(self._live.run.run_id, open_only=False), begun, since)
+        if request is not None and _is_belied(request, ran):
+            log.warning("%s was answered in its terminal before the answer from elsewhere came", self._live.run.name)
+            await overrule(parts.journal, parts.bus, parts.clock, request)
 
 
-def _is_denied(request: PermissionRequest, digest: str) -> bool:
-    denied = request.verdict is not None and request.verdict.decision is Decision.DENY
-    return denied and call_digest(request.tool_name, request.tool_input) == digest
+def _about(known: Sequence[PermissionRequest], call: str, since: datetime | None) -> PermissionRequest | None:
+    """The newest request for this call; None: it was not asked about."""
+    for request in reversed(known):
+        if call_digest(request.tool_name, request.tool_input) == call:
+            return request if since is None or request.created_at >= since else None
+    return None
+
+
+def _is_belied(request: PermissionRequest, ran: str) -> bool:
+    verdict = request.verdict
+    if verdict is None or verdict.decision is Decision.DENY:
+        return verdict is not None
+    if verdict.updated_input is None:
+        return False
+    asked, changed = (call_digest(request.tool_name, given) for given in (request.tool_input, verdict.updated_input))
+    return ran == asked != changed

@@ -22,8 +22,7 @@ Told = tuple[Sequence[Evidence], Sequence[BusEvent]]
 def started(hook: Hook) -> Told:
     tool, use = text(hook.payload, "tool_name"), text(hook.payload, "tool_use_id")
     given = table(hook.payload, "tool_input")
-    digest = call_digest(tool, given)
-    evidence = [hook.evidence(Signal.TOOL_STARTED, tool, tool_use_id=use, tool_name=tool, call=digest)]
+    evidence = [hook.evidence(Signal.TOOL_STARTED, tool, tool_use_id=use, tool_name=tool, call=_call(hook, tool))]
     if tool in ASKING_TOOLS:
         evidence.append(hook.evidence(Signal.ASKED, ASKING_TOOLS[tool].value))
     events = [hook.event(EventKind.TOOL_USE_START, tool_name=tool, tool_use_id=use, parameters=given)]
@@ -40,7 +39,7 @@ def finished(hook: Hook) -> Told:
         EventKind.TOOL_USE_COMPLETE, tool_name=tool, tool_use_id=use, result=result, duration_ms=spent_ms
     )
     special = _SPECIAL.get(tool)
-    evidence = hook.evidence(Signal.TOOL_FINISHED, tool, tool_use_id=use, tool_name=tool)
+    evidence = hook.evidence(Signal.TOOL_FINISHED, tool, tool_use_id=use, tool_name=tool, call=_call(hook, tool))
     return [evidence], [complete, *(special(hook) if special else ())]
 
 
@@ -53,7 +52,11 @@ def failed(hook: Hook) -> Told:
     ]
     if tool == "Bash":
         events.append(_failed_command(hook, error))
-    return [hook.evidence(Signal.TOOL_FAILED, tool, tool_use_id=use, tool_name=tool, ran=True)], events
+    return [hook.evidence(Signal.TOOL_FAILED, tool, tool_use_id=use, tool_name=tool, call=_call(hook, tool))], events
+
+
+def _call(hook: Hook, tool: str) -> str:
+    return call_digest(tool, table(hook.payload, "tool_input"))
 
 
 def denied(hook: Hook) -> Told:

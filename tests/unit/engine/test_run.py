@@ -324,36 +324,64 @@ async def test_a_permission_that_was_answered_in_the_window_is_closed_when_the_a
     await home.until_permission(run, PermissionStatus.ANSWERED_ELSEWHERE)
 
 
+DATE, LS = {"command": "date"}, {"command": "ls"}
+NO = Verdict(Decision.DENY, "key:anna", "Not on a Friday.")
+CHANGED = Verdict(Decision.ALLOW, "key:anna", updated_input=LS)
+NOBODY_RAN_IT: dict[str, object] = {}
+
+
 @pytest.mark.parametrize(
-    ("end", "data", "command", "created_s", "becomes"),
+    ("verdict", "begun", "ran", "end", "asked_after_s", "stands"),
     [
-        ("tool_finished", {}, "date", 1, PermissionStatus.ANSWERED_ELSEWHERE),
-        ("tool_failed", {"ran": True}, "date", 1, PermissionStatus.ANSWERED_ELSEWHERE),
-        ("tool_failed", {}, "date", 1, PermissionStatus.DECIDED),
-        ("tool_finished", {}, "ls", 1, PermissionStatus.DECIDED),
-        ("tool_finished", {}, "date", -1, PermissionStatus.DECIDED),
+        (NO, DATE, DATE, "tool_finished", 1, False),
+        (NO, DATE, DATE, "tool_failed", 1, False),
+        (NO, None, DATE, "tool_finished", 1, False),
+        (CHANGED, DATE, DATE, "tool_finished", 1, False),
+        (NO, DATE, NOBODY_RAN_IT, "tool_failed", 1, True),
+        (NO, LS, LS, "tool_finished", 1, True),
+        (NO, DATE, DATE, "tool_finished", -1, True),
+        (CHANGED, DATE, LS, "tool_finished", 1, True),
+        (Verdict(Decision.ALLOW, "key:anna"), DATE, DATE, "tool_finished", 1, True),
     ],
-    ids=["ran", "ran and failed", "was refused", "another call", "asked for an earlier call"],
+    ids=[
+        "denied and ran",
+        "denied and ran and failed",
+        "denied and ran, begun before the daemon",
+        "changed and ran as it was",
+        "denied and refused",
+        "denied, and another one ran",
+        "denied, and began anew",
+        "changed and ran so",
+        "allowed and ran",
+    ],
 )
-async def test_a_no_that_came_after_a_yes_in_the_window_is_set_right(
-    home: House, end: str, data: dict[str, object], command: str, created_s: int, becomes: PermissionStatus
+async def test_an_answer_that_came_after_a_yes_in_the_window_is_set_right(
+    home: House,
+    verdict: Verdict,
+    begun: dict[str, object] | None,
+    ran: dict[str, object],
+    end: str,
+    asked_after_s: int,
+    stands: bool,
 ) -> None:
     await home.start()
     run = await home.running()
-    home.says(run, "tool_started", tool_use_id="t1", call=call_digest("Bash", {"command": command}))
-    request = a_permission(run, home.clock.now() + timedelta(seconds=created_s))
+    if begun is not None:
+        home.says(run, "tool_started", tool_use_id="t1", call=call_digest("Bash", begun))
+    request = a_permission(run, home.clock.now() + timedelta(seconds=asked_after_s))
     await home.journal.add_permission(request)
-    await home.journal.decide_permission(request.request_id, Verdict(Decision.DENY, "key:anna", "Not on a Friday."))
-    home.says(run, end, "", tool_use_id="t1", **data)
+    await home.journal.decide_permission(request.request_id, verdict)
+    home.says(run, end, tool_use_id="t1", call=call_digest("Bash", ran) if ran else "")
     home.says(run, "turn_ended", "Done.")
-    await home.until_permission(run, becomes)
+    await home.until_status(run.task_id, TaskStatus.SUCCEEDED)
+    (known,) = await home.journal.permissions(run.run_id, open_only=False)
     told = [stored.event.data for stored in await home.events.read(0) if "overruled" in stored.event.data]
-    wanted = {"status": "answered_elsewhere", "overruled": "deny", "overruled_by": "key:anna"}
-    if becomes is PermissionStatus.DECIDED:
-        await home.until_status(run.task_id, TaskStatus.SUCCEEDED)
-        assert told == []
+    if stands:
+        assert (known.verdict, told) == (verdict, [])
     else:
+        assert (known.status, known.verdict) == (PermissionStatus.ANSWERED_ELSEWHERE, None)
         (event,) = told
+        wanted = {"status": "answered_elsewhere", "overruled": verdict.decision.value, "overruled_by": "key:anna"}
         assert wanted.items() <= event.items() and "decision" not in event
 
 
