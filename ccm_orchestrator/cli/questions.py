@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from ccm_orchestrator.cli.views.plain import one_line
+
 SHOWN = 15
 
 
@@ -37,7 +39,7 @@ def some_of(question: str, found: Sequence[Path]) -> tuple[Path, ...]:
     """Numbers, paths, `all`; nothing: none."""
     typer.echo(f"\n{question}")
     for number, path in enumerate(found[:SHOWN], 1):
-        typer.echo(f"  {number:>2}. {path}")
+        typer.echo(f"  {number:>2}. {one_line(path)}")
     if len(found) > SHOWN:
         typer.echo(f"      and {len(found) - SHOWN} more; give their paths.")
     while True:

@@ -18,6 +18,11 @@ def plain(text: object) -> str:
     return cleaned.encode("utf-8", "replace").decode()
 
 
+def one_line(value: object) -> str:
+    """With escapes in the place of what is no printable character, so that different names look different."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value))
+
+
 def narrowed(screen: str, width: int) -> str:
     """Its horizontal lines shortened, so that fewer of its rows are wrapped; words are kept whole."""
     return "\n".join(_narrowed(line, len(line) - width) for line in screen.split("\n"))
