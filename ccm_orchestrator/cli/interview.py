@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from ccm_orchestrator.cli.questions import choice, some_of, whole_number
+from ccm_orchestrator.cli.questions import agreed, choice, some_of, tell, typed, whole_number
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.security.secrets import Secret
 from ccm_orchestrator.settings import Settings
@@ -22,7 +22,7 @@ STORES = (
     (StoreKind.SUPABASE.value, "also a Supabase project, which several machines may share"),
 )
 TOLD = (
-    "Who is to be told when something needs a person? Give an address as Apprise writes them, such as\n"
+    "Who is to be told when something needs a person? Give an address as Apprise writes them, such as "
     "ntfy://ntfy.sh/TOPIC or mailtos://USER:PASSWORD@mail.example.com?to=me@example.com"
 )
 
@@ -87,7 +87,7 @@ def _store(known: Known, asks: bool, said: Wishes) -> StoreKind:
 
 def _url() -> str:
     while True:
-        said = str(typer.prompt("URL of the project")).strip()
+        said = typed("URL of the project")
         try:
             checked_wishes({"supabase_url": said}, "your answer")
             return said.rstrip("/")
@@ -96,10 +96,10 @@ def _url() -> str:
 
 
 def _hidden(question: str, file: Path, secrets: dict[Path, Secret]) -> Path | None:
-    typed = str(typer.prompt(question, default="", show_default=False, hide_input=True)).strip()
-    if not typed:
+    said = typed(question, "", shown=False)
+    if not said:
         return None
-    secrets[file] = Secret(typed)
+    secrets[file] = Secret(said)
     return file
 
 
@@ -124,21 +124,21 @@ def _notify_url_files(said: Wishes, known: Known, asks: bool, secrets: dict[Path
     table = known.settings.notifications
     if not asks or table.targets or table.left_out:
         return {}
-    typer.echo(f"\n{TOLD}")
+    tell(TOLD)
     found: dict[str, Path] = {}
     while True:
         question = "Another address (Enter: none)" if found else "Address (not shown; Enter: nobody, for now)"
-        typed = str(typer.prompt(question, default="", show_default=False, hide_input=True)).strip()
-        if not typed:
+        address = typed(question, "", shown=False)
+        if not address:
             return found
         name = _target_name(found)
         found[name] = known.config.with_name(f"notify-{name}")
-        secrets[found[name]] = Secret(typed)
+        secrets[found[name]] = Secret(address)
 
 
 def _target_name(taken: Mapping[str, Path]) -> str:
     while True:
-        name = str(typer.prompt("What to call it", default=f"person-{len(taken) + 1}")).strip()
+        name = typed("What to call it", f"person-{len(taken) + 1}")
         try:
             checked_wishes({"notify_url_files": {name: "/"}}, "your answer")
         except InvalidSettings as error:
@@ -152,12 +152,12 @@ def _target_name(taken: Mapping[str, Path]) -> str:
 def _notify_test(said: Wishes, notify: Mapping[str, Path], asks: bool) -> bool:
     if said.notify_test is not None or not (notify and asks):
         return bool(said.notify_test and notify)
-    return typer.confirm("Send a test message at the end?", default=True)
+    return agreed("Send a test message at the end?", default=True)
 
 
 def _service(known: Known, asks: bool) -> ServiceKind:
     if not known.has_service_manager:
         return ServiceKind.NONE
-    if not asks or typer.confirm("\nKeep the daemon running, also after a restart of the machine?", default=True):
+    if not asks or agreed("\nKeep the daemon running, also after a restart of the machine?", default=True):
         return ServiceKind.SYSTEM if known.is_root else ServiceKind.USER
     return ServiceKind.NONE

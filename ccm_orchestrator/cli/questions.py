@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import signal
+import textwrap
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -12,14 +17,48 @@ from ccm_orchestrator.cli.views.plain import one_line
 SHOWN = 15
 
 
+def agreed(question: str, default: bool, err: bool = False) -> bool:
+    """`err`: the question goes to stderr."""
+    with _interruptible():
+        return typer.confirm(question, default=default, err=err)
+
+
+def typed(question: str, default: str | None = None, shown: bool = True) -> str:
+    """Without white space around it. An empty `default` lets somebody give nothing; `shown` False hides the typing."""
+    with _interruptible():
+        said = typer.prompt(question, default=default, show_default=bool(default), hide_input=not shown)
+    return str(said).strip()
+
+
+def tell(prose: str) -> None:
+    """After an empty line, and broken between words."""
+    typer.echo(
+        "\n" + textwrap.fill(prose, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the question, and the command. An event loop answers it by cancelling a task, which waits for the
+    answer: it would not be heard."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
 def choice(question: str, options: Sequence[tuple[str, str]], default: str) -> str:
     """`options`: word and explanation. A number or the word chooses."""
-    typer.echo(f"\n{question}")
+    tell(question)
     words = [word for word, _ in options]
     for number, (word, explanation) in enumerate(options, 1):
         typer.echo(f"  {number}. {word:<10} {explanation}")
     while True:
-        said = str(typer.prompt("Your choice", default=str(words.index(default) + 1))).strip().lower()
+        said = typed("Your choice", str(words.index(default) + 1)).lower()
         if said in words:
             return said
         if said.isascii() and said.isdigit() and 1 <= int(said) <= len(words):
@@ -29,7 +68,7 @@ def choice(question: str, options: Sequence[tuple[str, str]], default: str) -> s
 
 def whole_number(question: str, default: int) -> int:
     while True:
-        said = str(typer.prompt(f"\n{question}", default=str(default))).strip()
+        said = typed(f"\n{question}", str(default))
         if said.isascii() and said.isdigit() and int(said) > 0:
             return int(said)
         typer.echo("Give a number from 1.")
@@ -37,17 +76,15 @@ def whole_number(question: str, default: int) -> int:
 
 def some_of(question: str, found: Sequence[Path]) -> tuple[Path, ...]:
     """Numbers, paths, `all`; nothing: none."""
-    typer.echo(f"\n{question}")
+    tell(question)
     for number, path in enumerate(found[:SHOWN], 1):
         typer.echo(f"  {number:>2}. {one_line(path)}")
     if len(found) > SHOWN:
         typer.echo(f"      and {len(found) - SHOWN} more; give their paths.")
     while True:
-        said = str(
-            typer.prompt("Numbers or paths, separated by spaces; `all`; Enter: none", default="", show_default=False)
-        )
+        said = typed("Numbers or paths, separated by spaces; `all`; Enter: none", "")
         chosen = [_one(word, found) for word in said.split()]
-        if said.strip().lower() == "all":
+        if said.lower() == "all":
             return tuple(found)
         if wrong := [word for word, path in zip(said.split(), chosen, strict=True) if path is None]:
             typer.echo(f"{wrong[0]!r} is neither a number from the list nor a directory.")

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import stat
 import subprocess
 import sys
@@ -252,6 +253,29 @@ def answered(home: Path, environment: dict[str, str], url: str) -> str:
     assert process.wait(LIMIT_S) == 0
     os.close(leader)
     return terminal.seen
+
+
+@pytest.mark.parametrize("stops_at", ["Your choice", "Address", "Go ahead?"])
+def test_ctrl_c_at_any_question_ends_it_and_nothing_is_changed(
+    home: Path, environment: dict[str, str], stops_at: str
+) -> None:
+    argv = [sys.executable, "-m", "ccm_orchestrator", "init", "--no-trial", "--service", "none"]
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(argv, env=environment, cwd=home, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    terminal = Terminal(leader)
+    for question in ("Your choice", "Numbers or paths", "same time?", "Address", "Go ahead?"):
+        terminal.until(question)
+        if question == "Address":
+            terminal.until_it_shows_nothing()
+        if question == stops_at:
+            break
+        terminal.say("")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(LIMIT_S) == 1
+    terminal.until("Aborted")
+    os.close(leader)
+    assert not config_of(home).exists()
 
 
 class Terminal:

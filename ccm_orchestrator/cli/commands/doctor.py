@@ -11,6 +11,7 @@ import typer
 
 from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.lazily import Heavy, load
+from ccm_orchestrator.cli.questions import agreed
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.checks import check_list, mended_list, probe_list
 from ccm_orchestrator.cli.views.plain import text
@@ -61,7 +62,7 @@ def _prove(session: Session, yes: bool) -> Exit:
         if not sys.stdin.isatty():
             raise InputError(f"{intended} There is nobody to ask: run it at a terminal, or with --yes.")
         session.err.print(text(intended))
-        if not typer.confirm("Go ahead?", default=False, err=True):
+        if not agreed("Go ahead?", default=False, err=True):
             raise InputError("Nothing was done.")
     said: list[str] = []
 

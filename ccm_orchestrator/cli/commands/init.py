@@ -11,6 +11,7 @@ import typer
 
 from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.lazily import Heavy, load
+from ccm_orchestrator.cli.questions import agreed
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.errors import InputError
 
@@ -66,7 +67,7 @@ async def init(
     summary = _summary(decided, plan)
     if not session.as_json:
         session.show(summary, lambda: load(Heavy.PLAN_VIEW)(plan, decided, known.config))
-    if dry_run or (asks and not typer.confirm("\nGo ahead?", default=True)):
+    if dry_run or (asks and not agreed("\nGo ahead?", default=True)):
         return _say_no_more(session, summary, dry_run)
     outcome: Exit = await load(Heavy.SET_UP)(session, known.config, decided, plan, summary, asks)
     return outcome

@@ -10,6 +10,7 @@ import typer
 
 from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.exits import Exit
+from ccm_orchestrator.cli.questions import agreed
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.plain import text
 from ccm_orchestrator.cli.views.projects import project_report, project_table, trust_report
@@ -57,7 +58,7 @@ async def review(
     if not (session.quiet or session.as_json):
         session.err.print(trust_report(report))
     if not trusted and may_ask and _asks(session):
-        trusted = typer.confirm("Do you approve that?", default=False, err=True)
+        trusted = agreed("Do you approve that?", default=False, err=True)
     if trusted:
         await _approve(connection, report)
         session.note(f"What the files of project {name} do is approved.")
@@ -101,7 +102,7 @@ async def trust(
         if not (yes or fingerprint or report["approved"]):
             if not _asks(session):
                 raise InputError("There is nobody to ask: run it at a terminal, or with --yes or --fingerprint.")
-            if not typer.confirm("Do you approve that?", default=False, err=True):
+            if not agreed("Do you approve that?", default=False, err=True):
                 session.note("Nothing was approved.")
                 return Exit.FAILED
         approved = await _approve(connection, report | {"fingerprint": fingerprint or report["fingerprint"]})

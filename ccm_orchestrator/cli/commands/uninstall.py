@@ -14,6 +14,7 @@ from ccm_orchestrator.cli.commands.stop_all import stopped
 from ccm_orchestrator.cli.connection import connect
 from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.lazily import Heavy, load
+from ccm_orchestrator.cli.questions import agreed
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.plain import text
 from ccm_orchestrator.errors import InputError, OrchestratorError
@@ -96,7 +97,7 @@ def _agree(session: Session, said: Sequence[str], yes: bool) -> None:
     if not sys.stdin.isatty():
         raise InputError("There is nobody to ask: run it at a terminal, or with --yes. --dry-run shows what it does.")
     session.err.print(text("\n".join(said)))
-    if not typer.confirm("\nGo ahead?", default=False, err=True):
+    if not agreed("\nGo ahead?", default=False, err=True):
         raise InputError("Nothing was removed.")
 
 
