@@ -213,7 +213,7 @@ async def test_a_failure_is_an_error_before_the_end(house: House, server: ApiSer
     assert completed.data["outcome"] == "failed"
 
 
-async def test_a_turn_that_waits_for_a_person_says_so(house: House, server: ApiServer) -> None:
+async def test_a_turn_that_waits_for_a_person_goes_on_in_the_same_stream(house: House, server: ApiServer) -> None:
     async with spawning(server) as client:
         await client.frame()
         run = await begin(house)
@@ -225,6 +225,12 @@ async def test_a_turn_that_waits_for_a_person_says_so(house: House, server: ApiS
         assert held.data == {"type": "status", "status": "held", "detail": "There is no claude."}
         await house.control.release_task(run.task_id)
         assert (await client.frame()).data == {"type": "status", "status": "queued"}
+        again = await begin(house, RUN_B)
+        write(house, again, "after all\n")
+        await finish(house, again)
+        rest = await client.rest()
+    assert outputs(rest) == [("1.1", "after all")]
+    assert (rest[-1].id, rest[-1].data["outcome"]) == ("1.end", "succeeded")
 
 
 async def test_a_message_to_a_busy_session_waits_and_streams_its_own_turn(house: House, server: ApiServer) -> None:
