@@ -21,7 +21,7 @@ ABSENT = ("python-multipart", "python-jose", "jinja2")
 _DOWNLOADED_AND_RUN = re.compile(
     r"""
       \b(?:curl|wget)\b(?:[^\n;]|\\\n)*\|\s*(?:\\\n\s*)?(?:sudo\s+)?(?:(?:ba|da|z)?sh|python3?|node)\b  # piped
-    | (?:[<]|[$])\(\s*(?:curl|wget)\b | \bsh\s+-c\s+"?`\s*(?:curl|wget)\b  # sh -c "$(curl …)", bash <(curl …), sh -c `curl …`
+    | (?:[<]|[$])\(\s*(?:curl|wget)\b | \bsh\s+-c\s+"?`\s*(?:curl|wget)\b  # in its arguments
     | \b(?:eval|source)\b[^\n]*\b(?:curl|wget)\b
     """,
     re.VERBOSE,
