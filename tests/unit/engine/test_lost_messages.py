@@ -121,13 +121,19 @@ async def test_what_waited_in_the_queue_of_a_killed_agent_is_sent_again(office: 
 async def test_what_was_typed_into_a_dying_agent_is_the_next_one_s_prompt(office: Office) -> None:
     agent, run, _ = await awake(office)
     sent = await typed(office, agent, run, "Anybody there?")
+    assert office.home.typed(run) == ["Anybody there?"]
+    assert (await office.store.message(sent.message_id)).status is MessageStatus.DELIVERED, "it took nothing"
+    orders = len(office.home.driver.orders)
     office.home.pad.end(run.run_id, exit_code=None, number=KILLED)
     again = await next_run(office, agent, run)
+    assert len(office.home.driver.orders) == orders + 1
     assert again.task_id != run.task_id, "the first process had nothing left to do"
     assert office.home.driver.orders[-1].prompt == "Anybody there?"
     await office.takes(again, "Anybody there?")
     await office.answers(again, "Yes.")
-    assert (await office.until_message(agent, sent, MessageStatus.ANSWERED)).tries == 2
+    answered = await office.until_message(agent, sent, MessageStatus.ANSWERED)
+    assert (answered.tries, answered.answer) == (2, "Yes.")
+    assert office.home.typed(again) == [], "its prompt was the message"
 
 
 async def test_one_that_ends_by_itself_over_a_message_has_failed_at_it(office: Office) -> None:
