@@ -226,9 +226,22 @@ def test_a_full_disk_stops_intake_and_hurts_no_agent() -> None:
         check_invariants(sandbox)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system can be mounted by root only")
+def test_a_disk_that_runs_full_is_an_incident_until_there_is_space_again() -> None:
+    found = "SELECT recovered_at IS NOT NULL, recovered_by FROM incidents WHERE kind = 'disk_full'"
+    with world() as sandbox, _small_state(sandbox, "64m"):
+        sandbox.start_daemon()
+        disk, filler = os.statvfs(sandbox.state), sandbox.state / "filler"
+        filler.write_bytes(b"x" * (disk.f_bavail * disk.f_frsize - 600_000))  # under two hundredths, and no error yet
+        wait_for("a row of the full disk", lambda: sandbox.query(found) == [(0, None)], sandbox)
+        filler.unlink()
+        wait_for("its end", lambda: sandbox.query(found) == [(1, "free space")], sandbox)
+        check_invariants(sandbox)
+
+
 @contextlib.contextmanager
-def _small_state(sandbox: Sandbox):  # type: ignore[no-untyped-def]
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=700", "tmpfs", str(sandbox.state)], check=True)
+def _small_state(sandbox: Sandbox, size: str = "6m"):  # type: ignore[no-untyped-def]
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(sandbox.state)], check=True)
     try:
         yield
     finally:

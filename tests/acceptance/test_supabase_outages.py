@@ -28,6 +28,7 @@ from tests.acceptance.worlds import wait_for
 from tests.supabase_invariants import check_shared, runs_of
 
 PAGE = WrongAnswer(pattern="/rpc/", status=200, body="<html>Log in</html>", content_type="text/html")
+AWAY = "SELECT 1 FROM incidents WHERE kind = 'store_unreachable' AND recovered_at"
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -65,9 +66,11 @@ def test_postgres_that_is_away_for_a_minute_costs_nothing(own_supabase: LocalSup
         began = time.monotonic()
         wait_for("the end of a minute", lambda: time.monotonic() > began + 60, one, 90)
         assert len(one.query(OPEN_RUNS)) == 1, "one agent has ended, and one works on"
+        wait_for("a row of the outage", lambda: one.query(f"{AWAY} IS NULL"), one)
         stack.start_postgres()
         back = time.monotonic()
         wait_status(stack, one, ends, "succeeded")
+        wait_for("the outage's end in its row", lambda: one.query(f"{AWAY} IS NOT NULL"), one)
         wait_status(stack, one, goes_on, "running")
         print(f"a minute: back to outcome told: {time.monotonic() - back:.1f} s")
         release(one)
