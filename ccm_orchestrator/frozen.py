@@ -61,16 +61,20 @@ def begin_serving() -> None:
 
 def remove_left_copies(own: Path, processes: Path, now: float) -> None:
     """What killed binaries had unpacked beside `own`, a hundred megabytes each: no process has a file of it mapped."""
-    copies = [
-        copy
-        for copy in own.parent.glob("_MEI*")
-        if (copy / "ccm_orchestrator").is_dir() and copy.stat().st_uid == os.getuid() and copy != own
-    ]
-    old = [copy for copy in copies if now - copy.stat().st_mtime > _UNPACKING_S]
+    old = [copy for copy in own.parent.glob("_MEI*") if copy != own and _is_old_copy(copy, now)]
     mapped = "".join(_maps(process) for process in processes.glob("[0-9]*")) if old else ""
     for copy in old:
         if f"{copy}/" not in mapped:
             shutil.rmtree(copy, ignore_errors=True)
+
+
+def _is_old_copy(directory: Path, now: float) -> bool:
+    try:
+        found = directory.lstat()
+    except OSError:  # removed by its own process at this moment
+        return False
+    ours = found.st_uid == os.getuid() and (directory / "ccm_orchestrator").is_dir()
+    return ours and now - found.st_mtime > _UNPACKING_S
 
 
 def _maps(process: Path) -> str:
