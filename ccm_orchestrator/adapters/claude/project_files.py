@@ -37,6 +37,7 @@ _RISKY_KEY = re.compile(
 )
 _ESCAPED_KEY = re.compile(rb'"[^"\n]*\\[xuU][^"\n]*"\s*:')
 _RUNS_COMMANDS = re.compile(rb"!`|```!")
+_COMMANDS = re.compile(rb"!`([^`]*)|```!(.*?)(?:```|\Z)", re.S)
 _WORD = re.compile(r"[^\s`;|&()<>=]+")
 _QUOTES = str.maketrans("", "", "\"'\\")
 _PROJECT_DIRECTORY = re.compile(r"\$\{?CLAUDE_PROJECT_DIR\}?")
@@ -50,7 +51,7 @@ def risks_of(directory: Path) -> tuple[Risk, ...]:
     for place in _upwards(directory, top):
         found += _settings(place, directory, top, SETTINGS)
         found += _servers(place, directory, top)
-        found += _instructions(place, directory)
+        found += _instructions(place, directory, top)
     for place in top.parents:
         found += _servers(place, directory, top)
     main = _main_tree(top)
@@ -87,11 +88,11 @@ def _document(
     if document is None:
         yield _opaque(path, directory, top, content)
     elif (risky := risky_of(document)) != {}:
-        digest = _digest(_canonical(risky), *_scripts(risky, place, directory, top))
+        digest = _digest(_canonical(risky), *_scripts(risky, (place, directory, top)))
         yield Risk(_named(path, directory, top), digest, tuple(effects_of(risky)))
 
 
-def _instructions(place: Path, directory: Path) -> Iterator[Risk]:
+def _instructions(place: Path, directory: Path, top: Path) -> Iterator[Risk]:
     """Agents, commands and skills that bring hooks, rights or commands along; others are texts to be read."""
     seen = 0
     for root in INSTRUCTIONS:
@@ -105,7 +106,8 @@ def _instructions(place: Path, directory: Path) -> Iterator[Risk]:
             content = _content(path) if path.name.lower().endswith(".md") else None
             effects = tuple(_effects_of_instructions(content)) if content is not None else ()
             if content is not None and effects:
-                yield Risk(_shown(os.path.relpath(path, directory)), _digest(content), effects)
+                digest = _digest(content, *_scripts(_commands_of(content), (path.parent, place, directory, top)))
+                yield Risk(_shown(os.path.relpath(path, directory)), digest, effects)
 
 
 def _effects_of_instructions(content: bytes) -> Iterator[str]:
@@ -120,6 +122,14 @@ def _effects_of_instructions(content: bytes) -> Iterator[str]:
         yield "is too large to be read"
 
 
+def _commands_of(content: bytes) -> list[str]:
+    """Where instructions say what is run: the text around it names files that are only read."""
+    front = _FRONT_MATTER.match(content)
+    parts = [front[1]] if front else []
+    parts += [inline or block for inline, block in _COMMANDS.findall(content)]
+    return [part.decode(errors="replace") for part in parts]
+
+
 def _files(root: Path) -> Iterator[Path]:
     """Directories, too: a link may lead to where there are no end of them."""
     for directory, _, files in os.walk(root, followlinks=True):
@@ -132,8 +142,9 @@ def _opaque(path: Path, directory: Path, top: Path, content: bytes) -> Risk:
     return Risk(_named(path, directory, top), _digest(content), ("cannot be read as JSON, so all of it counts",))
 
 
-def _scripts(risky: object, place: Path, directory: Path, top: Path) -> list[bytes]:
-    """Digests of the project's own files that the texts name."""
+def _scripts(risky: object, bases: tuple[Path, ...]) -> list[bytes]:
+    """The project's own files that the texts name; of links that lead out of it, where they lead."""
+    top = bases[-1]
     words = [
         word
         for text in commands_in(risky)
@@ -141,10 +152,13 @@ def _scripts(risky: object, place: Path, directory: Path, top: Path) -> list[byt
     ]
     digests = dict[str, bytes]()
     for word in dict.fromkeys(words[:MOST_WORDS]):
-        for base in (place, directory, top):
+        for base in bases:
             with suppress(OSError, ValueError):
+                named = Path(os.path.normpath(base / word))
                 path = (base / word).resolve()
-                if path.is_relative_to(top) and path.is_file() and (content := _content(path)) is not None:
+                if named.is_relative_to(top) and not path.is_relative_to(top):
+                    digests[os.path.relpath(named, top)] = b"leads to " + os.fsencode(path)
+                elif path.is_relative_to(top) and path.is_file() and (content := _content(path)) is not None:
                     digests[os.path.relpath(path, top)] = content
     return [part for name in sorted(digests) for part in (os.fsencode(name), digests[name])]
 
