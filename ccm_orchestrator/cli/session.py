@@ -18,7 +18,7 @@ from rich.console import Console, RenderableType
 
 from ccm_orchestrator.cli.exits import Exit, exit_of
 from ccm_orchestrator.cli.lazily import Heavy, load
-from ccm_orchestrator.cli.views.plain import plain
+from ccm_orchestrator.cli.views.plain import plain, text
 from ccm_orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ class Session:
             print_json(data)
         elif self.quiet:
             if ids:
-                typer.echo(ids)
+                typer.echo(plain(ids))
         else:
             shown = view() if callable(view) else view
             if shown is not None:
-                self.out.print(shown)
+                self.out.print(text(shown) if isinstance(shown, str) else shown)
 
     def note(self, sentence: str) -> None:
         """Something a person should know, on stderr."""
@@ -76,11 +76,12 @@ class Session:
 def print_json(data: object) -> None:
     """What a terminal would obey (JSON itself lets C1 controls and marks of direction through) is escaped."""
     lines = json.dumps(data, indent=2, ensure_ascii=(sys.stdout.encoding or "").lower() != "utf-8").split("\n")
-    typer.echo("\n".join(line if line.isprintable() else _escaped(line) for line in lines))
+    typer.echo("\n".join(map(escaped, lines)))
 
 
-def _escaped(line: str) -> str:
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
+def escaped(line: str) -> str:
+    """A line of JSON that says the same."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 def command(app: typer.Typer, name: str, **details: Any) -> Callable[[Handler], Handler]:

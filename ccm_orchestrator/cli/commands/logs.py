@@ -13,7 +13,7 @@ import typer
 
 from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.daemon_log import DaemonLog
-from ccm_orchestrator.cli.session import Session, command
+from ccm_orchestrator.cli.session import Session, command, escaped
 from ccm_orchestrator.cli.views.events import event_line, event_row
 from ccm_orchestrator.cli.views.plain import text
 from ccm_orchestrator.errors import DaemonUnreachable, InputError
@@ -81,7 +81,7 @@ async def _daemon_log(session: Session, of: str, follow: bool, lines: int) -> No
 
 def _print_line(session: Session, line: str) -> None:
     if session.as_json:
-        typer.echo(line if line.startswith("{") else json.dumps({"line": line}))
+        typer.echo(escaped(line) if line.startswith("{") else json.dumps({"line": line}))
     else:
         session.out.print(text(line), soft_wrap=True)
 

@@ -34,8 +34,8 @@ def event_row(event: Mapping[str, Any]) -> RenderableType:
 def _head(event: Mapping[str, Any]) -> Text:
     at = datetime.fromisoformat(event["at"]).astimezone()
     line = text(at.strftime("%H:%M:%S"), "dim").append("  ")
-    line.append(f"{short_id(event['task_id']) if event['task_id'] else '-':8}  ", "bold")
-    return line.append(f"{event['kind']:20}  ", _style(event))
+    line.append_text(text(f"{short_id(event['task_id']) if event['task_id'] else '-':8}  ", "bold"))
+    return line.append_text(text(f"{event['kind']:20}  ", _style(event)))
 
 
 def details(kind: str, data: Data) -> str:

@@ -31,7 +31,7 @@ def _supabase(health: dict[str, Any]) -> Text:
     if health["since"]:
         told.append(f" since {ago(health['since'])}")
     for sentence in filter(None, (health["last_error"], *health["warnings"])):
-        told.append(f"\n{sentence}")
+        told.append_text(text(f"\n{sentence}"))
     return told
 
 

@@ -33,7 +33,7 @@ def task_report(task: dict[str, Any], project_path: str | None, with_prompt: boo
 
 
 def _rule(title: str) -> RenderableType:
-    rule = Rule(Text(title, style="dim"), align="left", style="dim", characters="─")
+    rule = Rule(text(title, "dim"), align="left", style="dim", characters="─")
     return Constrain(rule, RULE_WIDTH)
 
 

@@ -69,5 +69,5 @@ def task_table(page: dict[str, Any]) -> RenderableType:
             title.append_text(text(f"  {remark(task)}", "dim")) if remark(task) else title,
         )
     if page["next_before"]:
-        table.caption = f"More: --before {short_id(page['next_before'])}"
+        table.caption = text(f"More: --before {short_id(page['next_before'])}")
     return table
