@@ -31,6 +31,8 @@ REFETCH_INTERVAL_S = 30.0
 RETRY_INTERVAL_S = 10.0
 """The same after an attempt that failed."""
 FETCH_TIMEOUT_S = 3.0
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+"""Packed, 400 kB are 400 MB, and one piece of them is unpacked before anybody can count."""
 MOST_BYTES = 65_536
 MOST_KEYS = 100
 SMALLEST_RSA_BITS = 2048
@@ -110,10 +112,12 @@ def fetcher(url: str, trust_environment: bool) -> Fetch:
         async with (
             asyncio.timeout(FETCH_TIMEOUT_S),
             httpx.AsyncClient(follow_redirects=False, timeout=FETCH_TIMEOUT_S, trust_env=trust_environment) as client,
-            client.stream("GET", url, headers={"Accept": "application/json"}) as answer,
+            client.stream("GET", url, headers=_HEADERS) as answer,
         ):
             if answer.status_code != 200:
                 raise ValueError(f"{url} answered {answer.status_code}")
+            if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise ValueError(f"{url} answered with packed content, which was not asked for")
             content = b""
             async for chunk in answer.aiter_bytes(8_192):
                 content += chunk

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -231,6 +232,13 @@ async def test_attack_16_an_answer_that_is_too_large_is_given_up() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999"
     async with answering(head, b" " * 100_000) as url:
         with pytest.raises(ValueError, match="more than 65536 bytes"):
+            await fetcher(url, False)()
+
+
+async def test_attack_16_a_small_answer_that_unpacks_to_a_huge_one_is_not_unpacked() -> None:
+    packed = gzip.compress(b" " * 1_000)
+    async with answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: gzip", packed) as url:
+        with pytest.raises(ValueError, match="packed"):
             await fetcher(url, False)()
 
 
