@@ -202,7 +202,7 @@ def test_an_agent_beyond_its_memory_limit_is_ended_alone_and_no_attempt_is_consu
         row = "SELECT status, hold_reason, attempt, infra_attempt FROM tasks WHERE task_id = ?"
         assert sandbox.query(row, greedy) == [("held", "attempts_exhausted", 0, 1)]
         kinds = "SELECT json_extract(run, '$.failure_kind') FROM runs WHERE task_id = ?"
-        assert sandbox.query(kinds, greedy) == [("out_of_memory",)] * 2
+        wait_for("two ended runs", lambda: sandbox.query(kinds, greedy) == [("out_of_memory",)] * 2, sandbox)
         ((detail,),) = sandbox.query("SELECT hold_detail FROM tasks WHERE task_id = ?", greedy)
         assert "memory" in str(detail)
         assert len(agents(sandbox)) == 1, "its neighbour lives"

@@ -132,11 +132,17 @@ def test_one_may_chat_with_an_agent_that_is_not_there_yet(daemon: Sandbox) -> No
     assert (asked["reply"], asked["session_id"]) == ("It was umber.", told["session_id"])
 
 
+def transcripts(sandbox: Sandbox) -> str:
+    """What is not there yet when an agent dies is lost to it, and is handed in again instead of being gone on with."""
+    return "".join(path.read_text() for path in sandbox.home.glob(".claude/projects/*/*.jsonl"))
+
+
 def test_a_message_over_which_the_agent_is_killed_is_answered_by_its_next_process(daemon: Sandbox) -> None:
     ask(daemon, "POST", "/api/agents", {"name": "writer"})
     first = say(daemon, "Remember the word. [scenario:memory word=sepia]")
     sent = ask(daemon, "POST", "/api/agents/writer/messages", {"text": "Count slowly."})
     wait_for("a tool", lambda: daemon.query("SELECT 1 FROM events WHERE kind = 'tool_use_start'"), daemon)
+    wait_for("the message in the agent's own records", lambda: "Count slowly." in transcripts(daemon), daemon)
     record = json.loads((daemon.state / "runs" / agent(daemon)["run_id"] / "run.json").read_text())
     os.kill(record["agent"]["pid"], signal.SIGKILL)
     settled = ask(daemon, "GET", f"/api/agents/writer/messages/{sent['message_id']}?wait_s={ANSWER_S}")
