@@ -178,16 +178,17 @@ class Desk:
             return connection.execute(statement, values).fetchall()
 
     def agents(self) -> int:
-        """Waiting agents that live, as the machine's process table has it."""
-        found = 0
-        for process in self.proc().glob("[0-9]*/cmdline"):
+        """Waiting agents that live, as the machine's process table has it. A shell that is about to run a command is
+        two processes for a moment."""
+        parents = dict[str, str]()
+        for process in self.proc().glob("[0-9]*"):
             try:
-                found += process.read_bytes().startswith(
-                    (b"sh\0-c\0while", b"/bin/sh\0-c\0while", b"/usr/bin/sh\0-c\0while")
-                )
+                line, stat = (process / "cmdline").read_bytes(), (process / "stat").read_text()
             except OSError:
                 continue
-        return found
+            if line.startswith((b"sh\0-c\0while", b"/bin/sh\0-c\0while", b"/usr/bin/sh\0-c\0while")):
+                parents[stat.split(" ", 1)[0]] = stat.rpartition(")")[2].split()[1]
+        return sum(parent not in parents for parent in parents.values())
 
     def check(self) -> None:
         if (self.state / "ccm.db").exists():
