@@ -16,6 +16,7 @@ REAL_PARTS = (
     "tests/acceptance/",
     "tests/integration/",
     "tests/conformance/",
+    "tests/packages/",
     "tests/unit/supabase/",
     "tests/unit/setup/",
 )
