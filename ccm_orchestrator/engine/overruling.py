@@ -55,8 +55,10 @@ class Overruling:
 def _about(known: Sequence[PermissionRequest], call: str, since: datetime | None) -> PermissionRequest | None:
     """The newest request for this call; None: it was not asked about."""
     for request in reversed(known):
+        if since is not None and request.created_at < since:
+            return None
         if call_digest(request.tool_name, request.tool_input) == call:
-            return request if since is None or request.created_at >= since else None
+            return request
     return None
 
 
