@@ -34,6 +34,9 @@ from ccm_orchestrator.ports.terminal import WindowInfo
 log = logging.getLogger(__name__)
 
 ALL_RUNS = 100_000
+LAST_WORDS = 1_000
+"""Events that are searched for the earlier daemon's goodbye."""
+SIGNS_OF_LIFE = frozenset({EventKind.DAEMON_STARTED, EventKind.AGENT_ADOPTED, EventKind.DAEMON_STOPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,11 @@ async def _windows(parts: Parts) -> list[WindowInfo] | None:
 
 
 async def _stopped_in_order(parts: Parts) -> bool:
-    """The last thing that the earlier daemon said was goodbye."""
+    """The earlier daemon said goodbye, and nothing worked since: incidents and requests of before this one's work, even
+    those of starts that got no further, are no sign of a death."""
     last = await parts.bus.log.last_seq()
-    return any(s.event.kind is EventKind.DAEMON_STOPPED for s in await parts.bus.log.read(last - 1, 1))
+    kinds = [stored.event.kind for stored in await parts.bus.log.read(last - LAST_WORDS, LAST_WORDS)]
+    return next((kind for kind in reversed(kinds) if kind in SIGNS_OF_LIFE), None) is EventKind.DAEMON_STOPPED
 
 
 async def _adopt(

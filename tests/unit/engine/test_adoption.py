@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.result import FailureKind, Outcome
 from ccm_orchestrator.domain.run import Run, RunState
 from ccm_orchestrator.domain.task import HoldReason, TaskStatus
@@ -215,6 +216,23 @@ async def test_an_orderly_stop_is_no_death(home: House) -> None:
         daemon = await home.start()
     assert await home.status(run.task_id) is TaskStatus.RUNNING
     assert (await home.journal.run(run.run_id)).daemon_deaths == 0
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_what_is_told_before_an_orchestrator_works_makes_no_stop_a_death(home: House, stopped: bool) -> None:
+    """A daemon that gives up because its API cannot be served stops its orchestrator in order; the next one tells of
+    that first, and must not blame the tasks that were begun lately, whose agents it would end."""
+    daemon = await home.start()
+    run = await home.running()
+    for _ in range(4):
+        await daemon.vanish()
+        if stopped:
+            await home.said_goodbye()
+        await home.events.append([BusEvent(EventKind.INCIDENT_OPENED, home.clock.now())] * 3)
+        daemon = await home.start()
+    held = await home.status(run.task_id) is TaskStatus.HELD
+    assert held is not stopped
+    assert home.agent(run).agent_alive is stopped
 
 
 async def test_windows_of_no_open_run_and_of_people_are_left_alone(home: House) -> None:
