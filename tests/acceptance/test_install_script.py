@@ -101,6 +101,32 @@ def test_what_is_not_wanted_is_told_to_the_set_up(machine: Machine) -> None:
     assert machine.calls[-1].startswith("pipx install")
 
 
+@pytest.mark.parametrize("installer", ["pipx", "uv", "venv"])
+def test_installers_heed_nothing_of_the_directory_where_it_is_called(
+    machine: Machine, installer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.ready()
+    (machine.programs / "pipx").unlink()
+    tool = "python3.12" if installer == "venv" else installer
+    machine.has(tool, f'echo "$PWD $*" >>"{machine.notes}"\ncase $* in *-m*venv*) exit 9 ;; esac')
+    tree = Path(os.path.realpath(tmp_path)) / "tree"
+    (tree / "checkout").mkdir(parents=True)
+    monkeypatch.chdir(tree)
+    machine.install("--from", "./checkout/", "--no-claude", "--no-init")
+    last = machine.calls[-1]
+    assert last.startswith("/ ") and (f"{tree}/checkout" in last or last.startswith("/ -I -m venv"))
+
+
+def test_the_set_up_looks_for_projects_where_it_was_called(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.ready()
+    machine.notes_of("ccm-orchestrator", f'echo "$PWD" >>"{machine.notes}"')
+    monkeypatch.chdir(tmp_path)
+    assert machine.install("--yes").returncode == 0
+    assert machine.calls[-1] == os.path.realpath(tmp_path)
+
+
 def test_a_set_up_that_fails_is_not_called_done(machine: Machine) -> None:
     machine.ready()
     machine.notes_of("ccm-orchestrator", "exit 2")

@@ -31,7 +31,7 @@ class AppriseCarrier:
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._child, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, env=_environment()
+                *self._child, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, cwd="/", env=_environment()
             )
         except OSError as error:
             return f"the sending process could not be started: {error.strerror}"

@@ -65,7 +65,7 @@ def test_uv_is_told_again_which_extras_there_are(tmp_path: Path, tools: Path) ->
 def test_pipx_and_pip_change_their_environment_in_place(environment: Path, tools: Path) -> None:
     for kind in (Kind.PIPX, Kind.PIP):
         argv = Installed(kind, environment).installation("1.2.0")
-        assert argv[:4] == [str(environment / "bin" / "python"), "-m", "pip", "install"]
+        assert argv[:5] == [str(environment / "bin" / "python"), "-I", "-m", "pip", "install"]
         assert argv[-2:] == ["--upgrade", "ccm-orchestrator==1.2.0"]
 
 
