@@ -29,7 +29,6 @@ from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.outputs import Outputs
-from ccm_orchestrator.engine.permission_record import PermissionRecord
 from ccm_orchestrator.engine.queues import Queue, Queues
 from ccm_orchestrator.engine.receipts import Receipts
 from ccm_orchestrator.engine.sessions import Sessions
@@ -79,9 +78,9 @@ class House:
     def __init__(self, *profiles: Profile, options: Mapping[str, Any] | None = None) -> None:
         self.clock = FakeClock()
         self.store = MemoryTaskStore(self.clock, queue_limit=5)
-        self.journal = MemoryJournal(self.clock)
         self.events = MemoryEventStore()
         self.audit = MemoryAuditLog()
+        self.journal = MemoryJournal(self.clock, self.events, self.audit)
         self.incidents = MemoryIncidentStore()
         self.notices = MemoryNoticeQueue()
         self.figures = MemoryFigures(self.store, self.journal, self.clock, self.incidents, self.events)
@@ -110,7 +109,7 @@ class House:
 
     def restart(self) -> None:
         """A daemon that comes back: what was durable is still there, nothing else."""
-        self.bus = Bus(self.events, note=PermissionRecord(self.audit).note)
+        self.bus = Bus(self.events)
         self.control = Control(
             queues=Queues(self.store, self.remotes),
             journal=self.journal,

@@ -23,7 +23,6 @@ from ccm_orchestrator.client.carriers import AwaitingCarrier
 from ccm_orchestrator.engine.approvals import Approvals
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
-from ccm_orchestrator.engine.permission_record import PermissionRecord
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.spending import Spending
 from ccm_orchestrator.errors import TerminalError
@@ -101,7 +100,7 @@ def _options(settings: Settings, clock: Clock) -> ApiOptions:
 
 def _services(settings: Settings, stores: Stores, terminal: TmuxTerminal, secrets: LocalSecrets) -> ApiServices:
     clock, profiles = SystemClock(), settings.profiles()
-    bus = Bus(stores.events, note=PermissionRecord(stores.audit).note)
+    bus = Bus(stores.events)
     queues = Queues(stores.tasks, out_of_reach={"supabase": NO_DAEMON} if settings.supabase.url else None)
     drivers = build_drivers(settings, dict(os.environ), stores.tasks)
     control = Control(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence, Set
+from collections.abc import AsyncGenerator, Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 from ccm_orchestrator.domain.events import BusEvent, EventKind, HookRecord, StoredEvent
@@ -34,12 +34,10 @@ class Bus:
         self,
         store: EventStore,
         recorded: Callable[[Sequence[HookRecord]], None] = lambda _records: None,
-        note: Callable[[BusEvent], Awaitable[None]] | None = None,
     ) -> None:
-        """`recorded` hears of hook records once they are durable, and `note` of events, before anybody is woken."""
+        """`recorded` hears of hook records once they are durable, before anybody is woken."""
         self.log = store
         self._recorded = recorded
-        self._note = note
         self._lock = threading.Lock()
         self._sleepers: list[_Sleeper] = []
 
@@ -47,9 +45,6 @@ class Bus:
         """Returns when the events are durable."""
         if events:
             await self.log.append(events)
-            if (note := self._note) is not None:
-                for event in events:
-                    await note(event)
             self.wake({event.kind for event in events})
 
     async def ingest(self, records: Sequence[tuple[HookRecord, Sequence[BusEvent]]]) -> None:

@@ -47,8 +47,9 @@ from ccm_orchestrator.errors import (
     UnknownProfile,
     WrongStatus,
 )
-from ccm_orchestrator.ports.acceptance import Acceptance, Accepted, Beside
+from ccm_orchestrator.ports.acceptance import Acceptance, Accepted
 from ccm_orchestrator.ports.agents import AgentDriver
+from ccm_orchestrator.ports.beside import Beside
 from ccm_orchestrator.ports.journal import Journal, RunQuery
 from ccm_orchestrator.ports.launching import Launchpad
 from ccm_orchestrator.ports.outbox import Outbox

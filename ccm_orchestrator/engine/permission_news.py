@@ -1,4 +1,4 @@
-"""The event that tells of a permission request, and closing one with it."""
+"""What is told of a permission request: the event, and the entry of the audit log when no call settled it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from ccm_orchestrator.domain.asking import subject
 from ccm_orchestrator.domain.dialogue import PermissionRequest, PermissionStatus
 from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.engine.bus import Bus
+from ccm_orchestrator.engine.permission_record import settled_entry
+from ccm_orchestrator.ports.beside import Beside
 from ccm_orchestrator.ports.journal import Journal
 from ccm_orchestrator.ports.world import Clock
 
@@ -37,17 +39,31 @@ def permission_event(request: PermissionRequest, at: datetime) -> BusEvent:
     return BusEvent(kind, at, request.task_id, request.run_id, data)
 
 
+def told(request: PermissionRequest, at: datetime) -> Beside:
+    event = permission_event(request, at)
+    return Beside((event,), settled_entry(event))
+
+
 async def overrule(journal: Journal, bus: Bus, clock: Clock, decided: PermissionRequest) -> None:
     """The terminal's answer was first, which came to light after `decided`: all are told again."""
-    if decided.verdict is not None and await journal.overrule_permission(decided.request_id):
-        event = permission_event(await journal.permission(decided.request_id), clock.now())
-        overruled = {"overruled": decided.verdict.decision.value, "overruled_by": decided.verdict.decided_by}
-        await bus.publish(replace(event, data={**event.data, **overruled}))
+    verdict, now = decided.verdict, clock.now()
+    if verdict is None:
+        return
+
+    def telling(overruled: PermissionRequest) -> Beside:
+        event = permission_event(overruled, now)
+        data = {**event.data, "overruled": verdict.decision.value, "overruled_by": verdict.decided_by}
+        event = replace(event, data=data)
+        return Beside((event,), settled_entry(event))
+
+    if await journal.overrule_permission(decided.request_id, telling):
+        bus.wake({EventKind.PERMISSION_DECIDED})
 
 
 async def close_request(
     journal: Journal, bus: Bus, clock: Clock, request: PermissionRequest, status: PermissionStatus
 ) -> None:
     """Nothing, and no event, when somebody was faster."""
-    if await journal.close_permission(request.request_id, status):
-        await bus.publish(permission_event(await journal.permission(request.request_id), clock.now()))
+    now = clock.now()
+    if await journal.close_permission(request.request_id, status, lambda closed: told(closed, now)):
+        bus.wake({EventKind.PERMISSION_DECIDED})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -11,12 +10,9 @@ from ccm_orchestrator.domain.audit import AuditEntry, entry_of
 from ccm_orchestrator.domain.caller import Caller, CallerKind
 from ccm_orchestrator.domain.dialogue import PermissionStatus
 from ccm_orchestrator.domain.events import BusEvent, EventKind
-from ccm_orchestrator.errors import StoreError
-from ccm_orchestrator.ports.audit import AuditLog
-
-log = logging.getLogger(__name__)
 
 ACTION = "permission settled"
+REOPENED = "permission reopened"
 RULE = "rule:"
 TERMINAL = "terminal"
 EXPIRY = "expiry"
@@ -47,6 +43,12 @@ def settled_entry(event: BusEvent) -> AuditEntry | None:
     return replace(entry, before={"status": before.value}, after=told)
 
 
+def reopened_entry(settled: AuditEntry, at: datetime, why: str) -> AuditEntry:
+    """The answer of the `settled` one could not be given: the request is open again."""
+    before, after = {"status": PermissionStatus.DECIDED.value}, {"status": PermissionStatus.OPEN.value, "reason": why}
+    return replace(settled, at=at, action=REOPENED, before=before, after=after)
+
+
 def _who(data: Mapping[str, object], at: datetime) -> str | None:
     if data["status"] == PermissionStatus.ANSWERED_ELSEWHERE:
         return TERMINAL
@@ -55,19 +57,3 @@ def _who(data: Mapping[str, object], at: datetime) -> str | None:
         return EXPIRY if isinstance(due, str) and datetime.fromisoformat(due) <= at else RUN_END
     decided_by = str(data.get("decided_by", ""))
     return decided_by if decided_by.startswith(RULE) else None
-
-
-class PermissionRecord:
-    """Writes them. A log that cannot be written stops no answer; the daemon's own log has it then."""
-
-    def __init__(self, audit: AuditLog) -> None:
-        self._audit = audit
-
-    async def note(self, event: BusEvent) -> None:
-        entry = settled_entry(event)
-        if entry is None:
-            return
-        try:
-            await self._audit.record(entry)
-        except StoreError as error:
-            log.error("the audit log cannot be written (%s): %s %s", error.message, entry.caller, entry.target)

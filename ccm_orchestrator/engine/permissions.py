@@ -28,11 +28,12 @@ from ccm_orchestrator.domain.dialogue import (
     PermissionStatus,
     Verdict,
 )
+from ccm_orchestrator.domain.events import EventKind
 from ccm_orchestrator.domain.profiles import Profile
 from ccm_orchestrator.domain.run import Run
 from ccm_orchestrator.engine.approvals import SAME_AGAIN, Approvals, RuleWish, suggested
 from ccm_orchestrator.engine.bus import Bus
-from ccm_orchestrator.engine.permission_news import close_request, overrule, permission_event
+from ccm_orchestrator.engine.permission_news import close_request, overrule, permission_event, told
 from ccm_orchestrator.engine.window_answers import WindowAnswers
 from ccm_orchestrator.errors import InputError, PermissionNotFound, TerminalError, WrongStatus
 from ccm_orchestrator.ports.agents import AgentDriver, AskedPermission
@@ -160,17 +161,20 @@ class PermissionDesk:
     async def _carry_out(self, run: Run, request: PermissionRequest, verdict: Verdict) -> PermissionRequest:
         """Raises: WrongStatus, TerminalError."""
         if self._held[request.request_id]:
-            decided = await self._journal.decide_permission(request.request_id, verdict)
+            now = self._clock.now()
+            decided = await self._journal.decide_permission(request.request_id, verdict, lambda made: told(made, now))
+            self._bus.wake({EventKind.PERMISSION_DECIDED})
         else:
             decided = await self._window_answers.decide(run, request, verdict)
-        await self._announce(decided)
+            await self._bus.publish(permission_event(decided, self._clock.now()))  # now that the key is pressed
         self._poke()
         return decided
 
     async def _record(self, request: PermissionRequest) -> None:
-        await self._journal.add_permission(request)
-        if self._held[request.request_id] == 1:  # else it is asked twice at the same instant, and announced once
-            await self._announce(request)
+        """Once, though it be asked twice at the same instant."""
+        beside = told(request, self._clock.now())
+        if await self._journal.add_permission(request, beside):
+            self._bus.wake({event.kind for event in beside.events})
             self._poke()
 
     def _read(self, run: Run, payload: Mapping[str, object]) -> AskedPermission:
@@ -255,9 +259,6 @@ class PermissionDesk:
 
     async def _close(self, request: PermissionRequest, status: PermissionStatus) -> None:
         await close_request(self._journal, self._bus, self._clock, request, status)
-
-    async def _announce(self, request: PermissionRequest) -> None:
-        await self._bus.publish(permission_event(request, self._clock.now()))
 
 
 def _allows(request: PermissionRequest) -> bool:

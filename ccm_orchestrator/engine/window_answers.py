@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from ccm_orchestrator.domain.agent import Signal
 from ccm_orchestrator.domain.dialogue import Decision, PermissionRequest, Verdict
 from ccm_orchestrator.domain.run import Run, RunState, WindowRef
+from ccm_orchestrator.engine.permission_news import permission_event
+from ccm_orchestrator.engine.permission_record import reopened_entry, settled_entry
 from ccm_orchestrator.errors import TerminalError, WindowGone, WrongStatus
 from ccm_orchestrator.ports.agents import AgentDriver
+from ccm_orchestrator.ports.beside import NOTHING, Beside
 from ccm_orchestrator.ports.journal import Journal
 from ccm_orchestrator.ports.terminal import Key, Terminal
 from ccm_orchestrator.ports.world import Clock
@@ -34,15 +37,30 @@ class WindowAnswers:
                 f"The daemon was restarted since {run.name} asked this, and its window does not show it so that a key "
                 f"could give this answer; look with `ccm-orchestrator attach {run.name}`."
             )
-        decided = await self._journal.decide_permission(request.request_id, verdict)  # only the first answer goes on
+        decided = await self._decided(request, verdict)  # only the first answer goes on
         try:
             await self._press(*found)
-        except TerminalError:
-            await self._journal.reopen_permission(request.request_id)  # nothing was pressed: it can be answered again
+        except TerminalError as error:
+            await self._take_back(decided, error.message)  # nothing was pressed: it can be answered again
             raise
         if verdict.decision is Decision.DENY:
             await self._explain_denial(run, request, verdict.reason)
         return decided
+
+    async def _decided(self, request: PermissionRequest, verdict: Verdict) -> PermissionRequest:
+        """Its event waits until the key is pressed; what the audit log says of it does not."""
+        now = self._clock.now()
+
+        def telling(decided: PermissionRequest) -> Beside:
+            return Beside(entry=settled_entry(permission_event(decided, now)))
+
+        return await self._journal.decide_permission(request.request_id, verdict, telling)
+
+    async def _take_back(self, decided: PermissionRequest, why: str) -> None:
+        now = self._clock.now()
+        settled = settled_entry(permission_event(decided, now))
+        reopened = NOTHING if settled is None else Beside(entry=reopened_entry(settled, now, why))
+        await self._journal.reopen_permission(decided.request_id, lambda _request: reopened)
 
     async def dismiss(self, run: Run, request: PermissionRequest) -> None:
         """Denies it if its window still shows it; nothing otherwise."""

@@ -8,8 +8,9 @@ from dataclasses import replace
 from ccm_orchestrator.domain.audit import AuditEntry
 from ccm_orchestrator.domain.task import DEFAULT_PROFILE, NewTask, Task
 from ccm_orchestrator.errors import StoreError
-from ccm_orchestrator.ports.acceptance import Accepted, Beside
+from ccm_orchestrator.ports.acceptance import Accepted
 from ccm_orchestrator.ports.audit import AuditLog
+from ccm_orchestrator.ports.beside import Beside
 from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.tasks import TaskStore
 

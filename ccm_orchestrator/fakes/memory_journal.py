@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,14 +21,21 @@ from ccm_orchestrator.domain.dialogue import (
 )
 from ccm_orchestrator.domain.events import BusEvent, HookRecord, StoredEvent
 from ccm_orchestrator.domain.run import Run, RunState
-from ccm_orchestrator.ports.journal import RunQuery
+from ccm_orchestrator.errors import StoreError
+from ccm_orchestrator.ports.audit import AuditLog
+from ccm_orchestrator.ports.beside import NOTHING, Beside, Telling, tell_nothing
+from ccm_orchestrator.ports.journal import EventStore, RunQuery
 from ccm_orchestrator.ports.tasks import ClaimRequest
 from ccm_orchestrator.ports.world import Clock
 
+log = logging.getLogger(__name__)
+
 
 class MemoryJournal:
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, events: EventStore | None = None, audit: AuditLog | None = None) -> None:
         self._clock = clock
+        self._events = events or MemoryEventStore()
+        self._audit = audit
         self._lock = threading.RLock()
         self._term = 0
         self._claims: dict[str, ClaimRequest] = {}
@@ -120,9 +128,13 @@ class MemoryJournal:
             self._messages[message_id] = message
             return message
 
-    async def add_permission(self, request: PermissionRequest) -> None:
+    async def add_permission(self, request: PermissionRequest, told: Beside = NOTHING) -> bool:
         with self._lock:
-            self._permissions.setdefault(request.request_id, request)
+            if request.request_id in self._permissions:
+                return False
+            self._permissions[request.request_id] = request
+            await self._keep(told)
+            return True
 
     async def permission(self, request_id: str) -> PermissionRequest:
         with self._lock:
@@ -141,38 +153,52 @@ class MemoryJournal:
                 if run_id in (None, request.run_id) and (request.status is PermissionStatus.OPEN or not open_only)
             ]
 
-    async def decide_permission(self, request_id: str, verdict: Verdict) -> PermissionRequest:
+    async def decide_permission(
+        self, request_id: str, verdict: Verdict, told: Telling = tell_nothing
+    ) -> PermissionRequest:
         with self._lock:
             request = await self.permission(request_id)
             if request.status is not PermissionStatus.OPEN:
                 raise refusals.permission_closed(request)
             now = self._clock.now()
             decided = replace(request, status=PermissionStatus.DECIDED, verdict=verdict, decided_at=now)
-            self._permissions[request.request_id] = decided
-            return decided
+            return await self._save(decided, told)
 
-    async def reopen_permission(self, request_id: str) -> None:
+    async def reopen_permission(self, request_id: str, told: Telling = tell_nothing) -> None:
         with self._lock:
             request = self._permissions.get(request_id)
             if request is not None and request.status is PermissionStatus.DECIDED:
                 opened = replace(request, status=PermissionStatus.OPEN, verdict=None, decided_at=None)
-                self._permissions[request_id] = opened
+                await self._save(opened, told)
 
-    async def overrule_permission(self, request_id: str) -> bool:
+    async def overrule_permission(self, request_id: str, told: Telling = tell_nothing) -> bool:
         with self._lock:
             request = self._permissions.get(request_id)
             if request is None or request.status is not PermissionStatus.DECIDED:
                 return False
-            self._permissions[request_id] = replace(request, status=PermissionStatus.ANSWERED_ELSEWHERE, verdict=None)
+            await self._save(replace(request, status=PermissionStatus.ANSWERED_ELSEWHERE, verdict=None), told)
             return True
 
-    async def close_permission(self, request_id: str, status: PermissionStatus) -> bool:
+    async def close_permission(self, request_id: str, status: PermissionStatus, told: Telling = tell_nothing) -> bool:
         with self._lock:
             request = self._permissions.get(request_id)
             if request is None or request.status is not PermissionStatus.OPEN:
                 return False
-            self._permissions[request_id] = replace(request, status=status, decided_at=self._clock.now())
+            await self._save(replace(request, status=status, decided_at=self._clock.now()), told)
             return True
+
+    async def _save(self, request: PermissionRequest, told: Telling) -> PermissionRequest:
+        self._permissions[request.request_id] = request
+        await self._keep(told(request))
+        return request
+
+    async def _keep(self, told: Beside) -> None:
+        await self._events.append(told.events)
+        if told.entry is not None and self._audit is not None:
+            try:
+                await self._audit.record(told.entry)
+            except StoreError as error:
+                log.error("the audit log cannot be written (%s)", error.message)
 
 
 class MemoryEventStore:

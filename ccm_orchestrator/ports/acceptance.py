@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ccm_orchestrator.domain.audit import AuditEntry
-from ccm_orchestrator.domain.events import BusEvent
 from ccm_orchestrator.domain.task import NewTask, Task
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What is stored with a new task."""
-
-    events: Sequence[BusEvent] = ()
-    entry: AuditEntry | None = None
+from ccm_orchestrator.ports.beside import Beside
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from ccm_orchestrator.domain.agent import AgentView
 from ccm_orchestrator.domain.dialogue import Message, MessageStatus, PermissionRequest, PermissionStatus, Verdict
 from ccm_orchestrator.domain.events import BusEvent, HookRecord, StoredEvent
 from ccm_orchestrator.domain.run import Run
+from ccm_orchestrator.ports.beside import NOTHING, Beside, Telling, tell_nothing
 from ccm_orchestrator.ports.tasks import ClaimRequest
 
 
@@ -30,7 +31,10 @@ class RunQuery:
 
 
 class Journal(Protocol):
-    """What this system must remember of its own runs, whatever the task store is."""
+    """What this system must remember of its own runs, whatever the task store is.
+
+    What is `told` of a change of a permission request is in one commit with it, and kept only when there is a change.
+    """
 
     async def begin_term(self, boot_id: str) -> int:
         """Raises the term, committed before it returns; later writes of an older term raise StaleTerm."""
@@ -71,8 +75,8 @@ class Journal(Protocol):
         self, message_id: str, status: MessageStatus, detail: str = "", answer: str = ""
     ) -> Message: ...
 
-    async def add_permission(self, request: PermissionRequest) -> None:
-        """Duplicate-safe by `request_id`."""
+    async def add_permission(self, request: PermissionRequest, told: Beside = NOTHING) -> bool:
+        """Nothing, and False, when the `request_id` is known."""
 
     async def permission(self, request_id: str) -> PermissionRequest:
         """By id or unique prefix. Raises: PermissionNotFound."""
@@ -80,17 +84,19 @@ class Journal(Protocol):
     async def permissions(self, run_id: str | None = None, open_only: bool = True) -> Sequence[PermissionRequest]:
         """Oldest first."""
 
-    async def decide_permission(self, request_id: str, verdict: Verdict) -> PermissionRequest:
+    async def decide_permission(
+        self, request_id: str, verdict: Verdict, told: Telling = tell_nothing
+    ) -> PermissionRequest:
         """First answer wins. Raises: WrongStatus when it is not open any more."""
 
-    async def reopen_permission(self, request_id: str) -> None:
+    async def reopen_permission(self, request_id: str, told: Telling = tell_nothing) -> None:
         """Decided → open, without its verdict: it could not be carried out. Nothing when it is not decided."""
 
-    async def overrule_permission(self, request_id: str) -> bool:
+    async def overrule_permission(self, request_id: str, told: Telling = tell_nothing) -> bool:
         """Decided → answered elsewhere, without its verdict, which came too late; nothing, and False, when it is not
         decided."""
 
-    async def close_permission(self, request_id: str, status: PermissionStatus) -> bool:
+    async def close_permission(self, request_id: str, status: PermissionStatus, told: Telling = tell_nothing) -> bool:
         """Open → `status`; nothing, and False, when it is not open."""
 
 

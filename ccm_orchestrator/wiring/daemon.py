@@ -31,7 +31,6 @@ from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.heartbeats import Hearts
 from ccm_orchestrator.engine.orchestrator import Orchestrator
 from ccm_orchestrator.engine.parts import Parts
-from ccm_orchestrator.engine.permission_record import PermissionRecord
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.engine.watchdog import Watchdog
 from ccm_orchestrator.errors import InvalidSettings, StoreError
@@ -95,9 +94,7 @@ class Daemon:
         self._queues = Queues(self._stores.tasks, [self._remote.queue] if self._remote else ())
         asked = (self._trouble, self._supabase_state, lambda: self._telling.spending.today)
         self._telemetry = Telemetry(settings, environment, self._stores.figures, self._clock, *asked)
-        self._bus = Bus(
-            self._stores.events, self._telemetry.metrics.hooks_recorded, PermissionRecord(self._stores.audit).note
-        )
+        self._bus = Bus(self._stores.events, self._telemetry.metrics.hooks_recorded)
         self._starts = Starts(settings.state_directory / "starts.json")
         self._telling: Telling = Telling(settings, self._stores, self._bus, self._clock, self._starts)
         self._secrets: LocalSecrets | None = None

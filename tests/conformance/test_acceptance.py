@@ -23,8 +23,9 @@ from ccm_orchestrator.fakes.memory_acceptance import MemoryAcceptance
 from ccm_orchestrator.fakes.memory_audit import MemoryAuditLog
 from ccm_orchestrator.fakes.memory_journal import MemoryEventStore
 from ccm_orchestrator.fakes.memory_tasks import MemoryTaskStore
-from ccm_orchestrator.ports.acceptance import Acceptance, Beside
+from ccm_orchestrator.ports.acceptance import Acceptance
 from ccm_orchestrator.ports.audit import AuditLog, AuditQuery
+from ccm_orchestrator.ports.beside import Beside
 from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.tasks import Project, TaskQuery, TaskStore
 from tests.stores import opened

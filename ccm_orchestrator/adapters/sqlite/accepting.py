@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from ccm_orchestrator.adapters.sqlite import audit, enqueueing, events, projects
-from ccm_orchestrator.domain.audit import AuditEntry
+from ccm_orchestrator.adapters.sqlite import enqueueing, projects
+from ccm_orchestrator.adapters.sqlite.beside import keep
 from ccm_orchestrator.domain.task import DEFAULT_PROFILE, NewTask, Task
-from ccm_orchestrator.ports.acceptance import Accepted, Beside
+from ccm_orchestrator.ports.acceptance import Accepted
+from ccm_orchestrator.ports.beside import Beside
 
 
 def accept(
@@ -21,16 +22,4 @@ def accept(
     task, is_new = enqueueing.enqueue(connection, new, queue_limit, now)
     if not is_new:
         return Accepted(task, False)
-    kept = beside(task)
-    events.append(connection, kept.events)
-    return Accepted(task, True, kept.entry is not None and _audited(connection, kept.entry))
-
-
-def _audited(connection: sqlite3.Connection, entry: AuditEntry) -> bool:
-    try:
-        audit.add(connection, entry)
-    except sqlite3.Error:
-        if not connection.in_transaction:  # the task is gone with it
-            raise
-        return False
-    return True
+    return Accepted(task, True, keep(connection, beside(task)))

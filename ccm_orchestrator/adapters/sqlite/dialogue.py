@@ -7,10 +7,12 @@ import uuid
 from dataclasses import replace
 from datetime import datetime
 
+from ccm_orchestrator.adapters.sqlite.beside import keep
 from ccm_orchestrator.adapters.sqlite.documents import Stored, document, read_document, read_time, storable, time_text
 from ccm_orchestrator.adapters.sqlite.table import LAST_CHARACTER
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.dialogue import Message, MessageStatus, PermissionRequest, PermissionStatus, Verdict
+from ccm_orchestrator.ports.beside import Beside, Telling
 
 _REQUESTS = Stored(PermissionRequest)
 
@@ -59,11 +61,14 @@ def set_message(
     return _message(row)
 
 
-def add_permission(connection: sqlite3.Connection, request: PermissionRequest) -> None:
-    connection.execute(
+def add_permission(connection: sqlite3.Connection, request: PermissionRequest, told: Beside) -> bool:
+    added = connection.execute(
         "INSERT OR IGNORE INTO permissions (request_id, run_id, status, request) VALUES (?, ?, ?, ?)",
         (request.request_id, request.run_id, request.status.value, document(request)),
     )
+    if added.rowcount:
+        keep(connection, told)
+    return bool(added.rowcount)
 
 
 def permission(connection: sqlite3.Connection, request_id: str) -> PermissionRequest:
@@ -88,33 +93,37 @@ def permissions(connection: sqlite3.Connection, run_id: str | None, open_only: b
     return [read_document(_REQUESTS, row["request"]) for row in rows]
 
 
-def decide(connection: sqlite3.Connection, request_id: str, verdict: Verdict, now: datetime) -> PermissionRequest:
+def decide(
+    connection: sqlite3.Connection, request_id: str, verdict: Verdict, now: datetime, told: Telling
+) -> PermissionRequest:
     request = permission(connection, request_id)
     if request.status is not PermissionStatus.OPEN:
         raise refusals.permission_closed(request)
-    return _save(connection, replace(request, status=PermissionStatus.DECIDED, verdict=verdict, decided_at=now))
+    return _save(connection, replace(request, status=PermissionStatus.DECIDED, verdict=verdict, decided_at=now), told)
 
 
-def close(connection: sqlite3.Connection, request_id: str, status: PermissionStatus, now: datetime) -> bool:
+def close(
+    connection: sqlite3.Connection, request_id: str, status: PermissionStatus, now: datetime, told: Telling
+) -> bool:
     request = _permission(connection, request_id)
     if request is None or request.status is not PermissionStatus.OPEN:
         return False
-    _save(connection, replace(request, status=status, decided_at=now))
+    _save(connection, replace(request, status=status, decided_at=now), told)
     return True
 
 
-def overrule(connection: sqlite3.Connection, request_id: str) -> bool:
+def overrule(connection: sqlite3.Connection, request_id: str, told: Telling) -> bool:
     request = _permission(connection, request_id)
     if request is None or request.status is not PermissionStatus.DECIDED:
         return False
-    _save(connection, replace(request, status=PermissionStatus.ANSWERED_ELSEWHERE, verdict=None))
+    _save(connection, replace(request, status=PermissionStatus.ANSWERED_ELSEWHERE, verdict=None), told)
     return True
 
 
-def reopen(connection: sqlite3.Connection, request_id: str) -> None:
+def reopen(connection: sqlite3.Connection, request_id: str, told: Telling) -> None:
     request = _permission(connection, request_id)
     if request is not None and request.status is PermissionStatus.DECIDED:
-        _save(connection, replace(request, status=PermissionStatus.OPEN, verdict=None, decided_at=None))
+        _save(connection, replace(request, status=PermissionStatus.OPEN, verdict=None, decided_at=None), told)
 
 
 def _permission(connection: sqlite3.Connection, request_id: str) -> PermissionRequest | None:
@@ -122,11 +131,12 @@ def _permission(connection: sqlite3.Connection, request_id: str) -> PermissionRe
     return None if row is None else read_document(_REQUESTS, row["request"])
 
 
-def _save(connection: sqlite3.Connection, request: PermissionRequest) -> PermissionRequest:
+def _save(connection: sqlite3.Connection, request: PermissionRequest, told: Telling) -> PermissionRequest:
     connection.execute(
         "UPDATE permissions SET status = ?, request = ? WHERE request_id = ?",
         (request.status.value, document(request), request.request_id),
     )
+    keep(connection, told(request))
     return request
 
 

@@ -14,6 +14,7 @@ from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.agent import AgentView
 from ccm_orchestrator.domain.dialogue import Message, MessageStatus, PermissionRequest, PermissionStatus, Verdict
 from ccm_orchestrator.domain.run import Run
+from ccm_orchestrator.ports.beside import NOTHING, Beside, Telling, tell_nothing
 from ccm_orchestrator.ports.journal import RunQuery
 from ccm_orchestrator.ports.tasks import ClaimRequest
 from ccm_orchestrator.ports.world import Clock
@@ -120,8 +121,8 @@ class SqliteJournal:
         now = self._clock.now()
         return await self._database.write(lambda c: dialogue.set_message(c, message_id, status, detail, answer, now))
 
-    async def add_permission(self, request: PermissionRequest) -> None:
-        await self._database.write(lambda c: dialogue.add_permission(c, request))
+    async def add_permission(self, request: PermissionRequest, told: Beside = NOTHING) -> bool:
+        return await self._database.write(lambda c: dialogue.add_permission(c, request, told))
 
     async def permission(self, request_id: str) -> PermissionRequest:
         return await self._database.read(lambda c: dialogue.permission(c, request_id))
@@ -129,19 +130,21 @@ class SqliteJournal:
     async def permissions(self, run_id: str | None = None, open_only: bool = True) -> Sequence[PermissionRequest]:
         return await self._database.read(lambda c: dialogue.permissions(c, run_id, open_only))
 
-    async def decide_permission(self, request_id: str, verdict: Verdict) -> PermissionRequest:
+    async def decide_permission(
+        self, request_id: str, verdict: Verdict, told: Telling = tell_nothing
+    ) -> PermissionRequest:
         now = self._clock.now()
-        return await self._database.write(lambda c: dialogue.decide(c, request_id, verdict, now))
+        return await self._database.write(lambda c: dialogue.decide(c, request_id, verdict, now, told))
 
-    async def reopen_permission(self, request_id: str) -> None:
-        await self._database.write(lambda c: dialogue.reopen(c, request_id))
+    async def reopen_permission(self, request_id: str, told: Telling = tell_nothing) -> None:
+        await self._database.write(lambda c: dialogue.reopen(c, request_id, told))
 
-    async def overrule_permission(self, request_id: str) -> bool:
-        return await self._database.write(lambda c: dialogue.overrule(c, request_id))
+    async def overrule_permission(self, request_id: str, told: Telling = tell_nothing) -> bool:
+        return await self._database.write(lambda c: dialogue.overrule(c, request_id, told))
 
-    async def close_permission(self, request_id: str, status: PermissionStatus) -> bool:
+    async def close_permission(self, request_id: str, status: PermissionStatus, told: Telling = tell_nothing) -> bool:
         now = self._clock.now()
-        return await self._database.write(lambda c: dialogue.close(c, request_id, status, now))
+        return await self._database.write(lambda c: dialogue.close(c, request_id, status, now, told))
 
     async def _execute(self, statement: str, *values: object) -> None:
         def work(connection: sqlite3.Connection) -> None:

@@ -28,7 +28,8 @@ from ccm_orchestrator.domain import leasing, refusals
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import LeaseKey, NewTask, Task, TaskStatus, problem_with
 from ccm_orchestrator.errors import InvalidProject, InvalidTask
-from ccm_orchestrator.ports.acceptance import Accepted, Beside
+from ccm_orchestrator.ports.acceptance import Accepted
+from ccm_orchestrator.ports.beside import Beside
 from ccm_orchestrator.ports.systems import SystemInfo, SystemView
 from ccm_orchestrator.ports.tasks import (
     ClaimRequest,

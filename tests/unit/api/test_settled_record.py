@@ -12,9 +12,10 @@ from ccm_orchestrator.domain.audit import AuditEntry
 from ccm_orchestrator.domain.caller import CallerKind
 from ccm_orchestrator.domain.dialogue import PermissionStatus
 from ccm_orchestrator.engine.permission_news import close_request, overrule
-from ccm_orchestrator.engine.permission_record import ACTION, EXPIRY, RUN_END, TERMINAL
+from ccm_orchestrator.engine.permission_record import ACTION, EXPIRY, REOPENED, RUN_END, TERMINAL
+from ccm_orchestrator.errors import TerminalUnavailable
 from ccm_orchestrator.ports.audit import AuditQuery
-from tests.api_house import House
+from tests.api_house import DIALOG, House
 
 
 async def settled(house: House) -> list[AuditEntry]:
@@ -81,3 +82,27 @@ async def test_an_answer_that_the_terminal_overruled_is_recorded_again(house: Ho
     assert entry.after is not None
     told = {"status": "answered_elsewhere", "overruled": "deny", "overruled_by": "anna"}
     assert told.items() <= dict(entry.after).items()
+
+
+async def test_an_answer_by_a_rule_whose_key_could_not_be_pressed_is_recorded_as_taken_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await house.agent()
+    house.terminal.of_run(run.run_id).output = DIALOG
+    hook = house.ask()
+    (request,) = await house.asked()
+    hook.cancel()
+    await asyncio.wait({hook})
+
+    async def refuse(*_: object) -> None:
+        raise TerminalUnavailable("tmux does not answer.")
+
+    monkeypatch.setattr(house.terminal, "press", refuse)
+    async with house.client() as api:
+        await api.post("/api/approval-rules", json={"decision": "allow", "tool": "Bash"})
+    assert (await house.journal.permission(request.request_id)).status is PermissionStatus.OPEN
+    reopened, settled = await house.audit.read(AuditQuery(action="permission "))
+    assert (settled.entry.action, reopened.entry.action) == (ACTION, REOPENED)
+    assert reopened.entry.caller == settled.entry.caller and settled.entry.caller.startswith("rule:")
+    assert reopened.entry.after == {"status": "open", "reason": "tmux does not answer."}
+    assert "permission.decided" not in await house.kinds()

@@ -145,10 +145,10 @@ class House:
     def __init__(self, project: Path, limits: Limits, profiles: Mapping[str, Profile]) -> None:
         self.clock = FakeClock()
         self.store = Store(self.clock)
-        self.journal = MemoryJournal(self.clock)
+        self.events = MemoryEventStore()
+        self.journal = MemoryJournal(self.clock, self.events)
         self.outbox = MemoryOutbox()
         self.remotes: list[Queue] = []
-        self.events = MemoryEventStore()
         self.trust = MemoryTrustStore()
         self.watch = FakeWatch()
         self.pad = FakeLaunchpad(self.clock, self.watch)
