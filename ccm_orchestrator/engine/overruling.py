@@ -8,7 +8,7 @@ was allowed in the window.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from ccm_orchestrator.domain.agent import Evidence, Signal, Source
@@ -46,20 +46,15 @@ class Overruling:
     async def _ran(self, begun: str, since: datetime | None, ran: str) -> None:
         """`since` None: it began before this daemon did."""
         parts = self._live.parts
-        request = _about(await parts.journal.permissions(self._live.run.run_id, open_only=False), begun, since)
+        request = _about(await parts.journal.permissions_since(self._live.run.run_id, since), begun)
         if request is not None and _is_belied(request, ran):
             log.warning("%s was answered in its terminal before the answer from elsewhere came", self._live.run.name)
             await overrule(parts.journal, parts.bus, parts.clock, request)
 
 
-def _about(known: Sequence[PermissionRequest], call: str, since: datetime | None) -> PermissionRequest | None:
+def _about(newest_first: Iterable[PermissionRequest], call: str) -> PermissionRequest | None:
     """The newest request for this call; None: it was not asked about."""
-    for request in reversed(known):
-        if since is not None and request.created_at < since:
-            return None
-        if call_digest(request.tool_name, request.tool_input) == call:
-            return request
-    return None
+    return next((one for one in newest_first if call_digest(one.tool_name, one.tool_input) == call), None)
 
 
 def _is_belied(request: PermissionRequest, ran: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import uuid
@@ -152,6 +153,10 @@ class MemoryJournal:
                 for request in self._permissions.values()
                 if run_id in (None, request.run_id) and (request.status is PermissionStatus.OPEN or not open_only)
             ]
+
+    async def permissions_since(self, run_id: str, since: datetime | None) -> Sequence[PermissionRequest]:
+        found = reversed(await self.permissions(run_id, open_only=False))
+        return list(itertools.takewhile(lambda request: since is None or request.created_at >= since, found))
 
     async def decide_permission(
         self, request_id: str, verdict: Verdict, told: Telling = tell_nothing

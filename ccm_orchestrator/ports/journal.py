@@ -84,6 +84,12 @@ class Journal(Protocol):
     async def permissions(self, run_id: str | None = None, open_only: bool = True) -> Sequence[PermissionRequest]:
         """Oldest first."""
 
+    async def permissions_since(self, run_id: str, since: datetime | None) -> Sequence[PermissionRequest]:
+        """Whatever became of them, newest first; without those behind the first that is older. None: all of the run.
+
+        It costs what it returns, however many requests the run had.
+        """
+
     async def decide_permission(
         self, request_id: str, verdict: Verdict, told: Telling = tell_nothing
     ) -> PermissionRequest:

@@ -249,6 +249,25 @@ class TestPermissions:
             "perm2",
         ]
 
+    async def test_those_since_a_time_come_newest_first(self, journal: Journal) -> None:
+        asked_s = {"perm0": 0, "perm1": 5, "perm2": 3, "perm3": 9, "perm4": 9}
+        requests = [
+            replace(ASKED, request_id=name, created_at=START + timedelta(seconds=s)) for name, s in asked_s.items()
+        ]
+        for request in [*requests, replace(ASKED, request_id="perm9", run_id="other")]:
+            await journal.add_permission(request)
+        await journal.decide_permission("perm4", VERDICT)
+
+        async def names(since_s: float | None) -> list[str]:
+            since = None if since_s is None else START + timedelta(seconds=since_s)
+            return [request.request_id for request in await journal.permissions_since(RUN.run_id, since)]
+
+        assert await names(None) == ["perm4", "perm3", "perm2", "perm1", "perm0"]
+        assert await names(9) == ["perm4", "perm3"]
+        assert await names(4) == ["perm4", "perm3"]
+        assert await names(10) == []
+        assert list(await journal.permissions_since("nobody", None)) == []
+
     async def test_the_first_answer_wins(self, journal: Journal, clock: FakeClock) -> None:
         await journal.add_permission(ASKED)
         clock.advance(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import uuid
 from dataclasses import replace
@@ -91,6 +92,13 @@ def permissions(connection: sqlite3.Connection, run_id: str | None, open_only: b
         values.append(run_id)
     rows = connection.execute(f"SELECT request FROM permissions WHERE {' AND '.join(conditions)} ORDER BY seq", values)
     return [read_document(_REQUESTS, row["request"]) for row in rows]
+
+
+def permissions_since(connection: sqlite3.Connection, run_id: str, since: datetime | None) -> list[PermissionRequest]:
+    """Rows behind the first older one are not even read."""
+    statement = "SELECT request FROM permissions WHERE run_id = ? ORDER BY seq DESC"
+    found = (read_document(_REQUESTS, row["request"]) for row in connection.execute(statement, (run_id,)))
+    return list(itertools.takewhile(lambda request: since is None or request.created_at >= since, found))
 
 
 def decide(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from ccm_orchestrator.adapters.sqlite import dialogue
@@ -129,6 +130,9 @@ class SqliteJournal:
 
     async def permissions(self, run_id: str | None = None, open_only: bool = True) -> Sequence[PermissionRequest]:
         return await self._database.read(lambda c: dialogue.permissions(c, run_id, open_only))
+
+    async def permissions_since(self, run_id: str, since: datetime | None) -> Sequence[PermissionRequest]:
+        return await self._database.read(lambda c: dialogue.permissions_since(c, run_id, since))
 
     async def decide_permission(
         self, request_id: str, verdict: Verdict, told: Telling = tell_nothing
