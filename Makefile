@@ -21,7 +21,7 @@ test: ## everything: set up, check, test
 
 test-services: ## boots a machine with the real systemd in a container (root; mmdebstrap, systemd-container)
 	@scripts/setup test-claudes services
-	@CCM_TEST_SERVICES=1 $(PYTHON) -m pytest -q -s tests/services
+	@scripts/test-services
 
 check: ## formatting, lint, types, shell scripts
 	@scripts/setup
