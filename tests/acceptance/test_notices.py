@@ -66,7 +66,7 @@ def test_people_are_told_once_and_incidents_are_rows_from_detection_to_recovery(
         assert recovered(sandbox, "daemon_crashed")
         told = [title for title in titles(receiver) if "asks" not in title]
         assert len(set(told)) == len(told), "each comes once"
-        assert "Nothing is wrong" in sandbox.run("incident", "list").stdout
+        assert "No incident is open" in sandbox.run("incident", "list").stdout
 
 
 def targets(receiver: Receiver) -> str:

@@ -33,15 +33,19 @@ async def send_test(
     usable = [each for each in found.usable if target in (None, each.name)]
     left_out = {name: problem for name, problem in found.left_out.items() if target in (None, name)}
     if not usable and not left_out:
-        raise InputError(
-            "There is no such target: write one to `[notifications.targets.NAME]` of the configuration file."
-        )
+        raise _none_of_it(target, [each.name for each in found.usable] + list(found.left_out))
     carrier: Any = load(Heavy.NOTICE_CARRIER)(table.timeout_s)
     errors = left_out | {each.name: await carrier.send(each.url, TEST_TITLE, TEST_BODY, "info") for each in usable}
     lines = [f"{name}: {'delivered' if error is None else f'failed: {error}'}" for name, error in errors.items()]
     session.show(errors, lambda: text("\n".join(lines)))
     if any(errors.values()):
         raise OrchestratorError("Not every target could be told.")
+
+
+def _none_of_it(target: str | None, known: list[str]) -> InputError:
+    if known:
+        return InputError(f"There is no target {target!r}; there are: {', '.join(sorted(known))}.")
+    return InputError("Nobody is told yet: write a target to `[notifications.targets.NAME]` of the configuration file.")
 
 
 async def list_notifications(

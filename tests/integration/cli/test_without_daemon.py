@@ -49,6 +49,15 @@ def test_the_log_of_a_daemon_that_does_not_run(ccm: CommandLine) -> None:
     assert said == [{"message": "two"}, {"line": "three \x1b[31mred"}]
 
 
+def test_a_target_that_is_not_set_is_told_from_none_at_all(ccm: CommandLine, tmp_path: Path) -> None:
+    said = ccm("notify", "test")
+    assert said.code == Exit.BAD_INPUT and "Nobody is told yet" in said.err
+    config = tmp_path / "config.toml"
+    config.write_text('[notifications.targets.phone]\nurl = "json://127.0.0.1:9"\n')
+    said = ccm("--config", str(config), "notify", "test", "mail")
+    assert said.code == Exit.BAD_INPUT and "no target 'mail'; there are: phone." in " ".join(said.err.split())
+
+
 def test_the_installed_command(ccm: CommandLine) -> None:
     installed = CommandLine(ccm.home, ccm.port)
     said = installed("task", "add", "-", "-q", stdin="from a pipe, é")

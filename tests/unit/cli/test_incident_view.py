@@ -33,8 +33,8 @@ def test_an_open_one_says_so_and_one_that_is_over_how_long_it_took() -> None:
 
 
 def test_nothing_wrong_is_said_in_words() -> None:
-    assert "Nothing is wrong; --all shows what was." in shown({"items": [], "next_before": None})
-    assert "Nothing was ever wrong." in shown({"items": [], "next_before": None}, everything=True)
+    assert "No incident is open; --all shows those that are over." in shown({"items": [], "next_before": None})
+    assert "There was no incident." in shown({"items": [], "next_before": None}, everything=True)
 
 
 def test_more_pages_are_announced() -> None:
