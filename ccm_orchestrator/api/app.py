@@ -31,7 +31,7 @@ from ccm_orchestrator.api import (
 from ccm_orchestrator.api.cors import Cors
 from ccm_orchestrator.api.examples import add_example
 from ccm_orchestrator.api.guards import Guard, GuardedRoute, GuardedSocket
-from ccm_orchestrator.api.limits import BodyLimit, SecurityHeaders
+from ccm_orchestrator.api.limits import BodyLimit, OneLength, SecurityHeaders
 from ccm_orchestrator.api.live import routes as live
 from ccm_orchestrator.api.live import watching
 from ccm_orchestrator.api.live.feed import Feed
@@ -82,6 +82,7 @@ def create_app(services: ApiServices) -> FastAPI:
     )
     if services.count_request is not None:
         app.add_middleware(metrics.CountRequests, count=services.count_request)
+    app.add_middleware(OneLength)
     app.add_middleware(SecurityHeaders)  # the outermost
     return app
 

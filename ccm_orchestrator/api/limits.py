@@ -17,6 +17,21 @@ SECURITY_HEADERS = {
 _ENCODED = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 
 
+class OneLength:
+    """Refuses a request that tells its length in two ways, of which a proxy in front may have taken the other one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http" and dict(scope["headers"]).keys() >= {b"content-length", b"transfer-encoding"}:
+            app = http_problem(
+                400, "The request has a Content-Length and a Transfer-Encoding: send one.", {"Connection": "close"}
+            )
+        await app(scope, receive, send)
+
+
 class BodyLimit:
     """Refuses a body that is announced or turns out to be too large, without reading it to its end."""
 

@@ -11,6 +11,8 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from ccm_orchestrator.api.connections import Connection
+from ccm_orchestrator.api.greeting import GreetingListener
 from ccm_orchestrator.api.listening import listen, places
 from ccm_orchestrator.api.problems import problem_response
 from ccm_orchestrator.api.renewing import keep_certificate
@@ -25,6 +27,8 @@ DRAIN_S = 5
 
 PING_S = 20.0
 """How often a quiet WebSocket is asked whether its client is still there, and how long that may take to answer."""
+BACKLOG = 128
+"""Connections that are accepted in one go, before others are served or dropped."""
 MAX_SOCKET_MESSAGE_BYTES = ESCAPED * MAX_MESSAGE_BYTES + 4_096
 """What a client may send at once; more closes its WebSocket with 1009."""
 
@@ -118,9 +122,9 @@ class _Door:
 
     async def open(self, listener: socket.socket) -> None:
         self.port = listener.getsockname()[1]
-        self._listener = listener
-        self._server = _Server(self._config)
-        self.serving = asyncio.create_task(self._server.serve(sockets=[listener]), name=self._name)
+        self._server = server = _Server(self._config)
+        self._listener = GreetingListener(listener, server.clients) if self._tls else listener
+        self.serving = asyncio.create_task(self._server.serve(sockets=[self._listener]), name=self._name)
         accepting = asyncio.create_task(self._server.accepting.wait())
         await asyncio.wait({self.serving, accepting}, return_when=asyncio.FIRST_COMPLETED)
         accepting.cancel()
@@ -166,10 +170,17 @@ class _Server(uvicorn.Server):
             listening.close()
 
     async def main_loop(self) -> None:
-        """Looks up as often as the header with the date changes, and not ten times a second."""
+        """Looks up as often as the header with the date changes, and not ten times a second; at connections, too."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), 1)
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look()
+
+    def clients(self) -> set[object]:
+        """Addresses of those that are connected."""
+        return {getattr(connection, "client", None) for connection in self.server_state.connections}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -183,7 +194,8 @@ class _Server(uvicorn.Server):
 def _config(app: ASGIApp, tls: TlsFiles | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
+        backlog=BACKLOG,
         ws="websockets-sansio",
         ws_max_size=MAX_SOCKET_MESSAGE_BYTES,
         ws_ping_interval=PING_S,
