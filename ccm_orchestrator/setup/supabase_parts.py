@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
+from ccm_orchestrator.adapters.supabase.answers import BoundedClient
 from ccm_orchestrator.adapters.supabase.client import is_loopback
 from ccm_orchestrator.errors import StoreUnavailable
 
@@ -41,7 +42,7 @@ async def missing_parts(url: str, headers: Mapping[str, str], answer_s: float) -
     """Names, tables first. Raises: StoreUnavailable."""
     asked = {f"table {name}": (name, {"limit": "0"}) for name in TABLES}
     asked |= {f"function {name}": (f"rpc/{name}", dict(arguments)) for name, arguments in FUNCTIONS.items()}
-    async with httpx.AsyncClient(
+    async with BoundedClient(
         base_url=f"{url}/rest/v1/",
         headers=dict(headers),
         timeout=answer_s,
@@ -50,12 +51,12 @@ async def missing_parts(url: str, headers: Mapping[str, str], answer_s: float) -
     ) as client:
         try:
             found = await asyncio.gather(*(_is_missing(client, path, query) for path, query in asked.values()))
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.StreamError) as error:
             raise StoreUnavailable(f"Supabase at {url} did not answer ({type(error).__name__}).") from error
     return [name for name, missing in zip(asked, found, strict=True) if missing]
 
 
-async def _is_missing(client: httpx.AsyncClient, path: str, query: Mapping[str, str]) -> bool:
+async def _is_missing(client: BoundedClient, path: str, query: Mapping[str, str]) -> bool:
     answer = await client.get(path, params=dict(query))
     try:
         document = answer.json()

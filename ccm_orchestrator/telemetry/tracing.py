@@ -20,6 +20,7 @@ from ccm_orchestrator.domain.events import BusEvent, HookRecord
 from ccm_orchestrator.engine.bus import READ_BATCH
 from ccm_orchestrator.errors import InvalidSettings, StoreError
 from ccm_orchestrator.ports.journal import EventStore
+from ccm_orchestrator.telemetry.otlp_session import OtlpSession
 from ccm_orchestrator.telemetry.spans import ENDS, Span, spans_of
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ def exporter(endpoint: str | None, environment: Mapping[str, str]) -> SpanExport
         raise InvalidSettings(
             f"Traces by {protocol} need the package opentelemetry-exporter-otlp-proto-{_PROTOCOLS[protocol]}."
         ) from error
-    made: SpanExporter = module.OTLPSpanExporter(endpoint=endpoint)
+    more = {"session": OtlpSession()} if _PROTOCOLS[protocol] == "http" else {}
+    made: SpanExporter = module.OTLPSpanExporter(endpoint=endpoint, **more)
     return made
 
 

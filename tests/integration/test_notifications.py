@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -90,3 +91,18 @@ async def test_a_url_that_is_none_is_an_error_without_the_url() -> None:
     error = await AppriseCarrier().send("nonsense://secret-canary", "t", "b", "info")
     assert error is not None
     assert "secret-canary" not in error
+
+
+async def test_a_target_that_answers_without_end_is_given_up_before_it_fills_the_memory() -> None:
+    async def endless(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b" " * 65_536)
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(endless, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        error = await AppriseCarrier(timeout_s=60).send(f"json://127.0.0.1:{port}", "t", "b", "info")
+    assert error is not None and "took longer" not in error

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import re
+import resource
 import sys
+from contextlib import suppress
 from typing import Any
 
 import apprise
 
 KINDS = {"info": "info", "warning": "warning", "urgent": "failure"}
 MOST_CHARACTERS = 300
+MOST_MEMORY_BYTES = 800_000_000
+"""Of addresses, of which a quarter is used: a target's answer may be endless, and Apprise reads it whole."""
 
 
 def deliver(url: str, title: str, body: str, level: str) -> str | None:
@@ -45,6 +49,8 @@ def _services() -> list[dict[str, list[str]]]:
 
 
 def main() -> None:
+    with suppress(ValueError, OSError):  # where a lower limit is set already, or there are none
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
     order = json.load(sys.stdin)
     if order.get("only_look"):
         error = problem_with(order["url"])

@@ -19,6 +19,7 @@ import httpx
 from postgrest import AsyncPostgrestClient
 
 from ccm_orchestrator import __version__
+from ccm_orchestrator.adapters.supabase.answers import BoundedClient
 from ccm_orchestrator.adapters.supabase.credentials import Credentials
 from ccm_orchestrator.adapters.supabase.health import HealthRecorder
 from ccm_orchestrator.adapters.supabase.loop import StoreLoop
@@ -54,7 +55,7 @@ def is_loopback(url: str) -> bool:
 
 def http_client(url: str, answer_s: float = ANSWER_S) -> httpx.AsyncClient:
     """HTTP/1.1, for calls are lost when a server recycles HTTP/2 connections; loopback is never asked of a proxy."""
-    return httpx.AsyncClient(
+    return RecordingClient(
         http1=True,
         http2=False,
         timeout=httpx.Timeout(answer_s, connect=min(CONNECT_S, answer_s)),
@@ -62,13 +63,15 @@ def http_client(url: str, answer_s: float = ANSWER_S) -> httpx.AsyncClient:
         follow_redirects=False,
         trust_env=not is_loopback(url),
         verify=url.startswith("https:"),  # to load the certificates takes 20 ms, which plain HTTP need not wait for
-        event_hooks={"response": [_note]},
         headers={"User-Agent": f"ccm-orchestrator/{__version__}"},
     )
 
 
-async def _note(response: httpx.Response) -> None:
-    _current.get().response = response
+class RecordingClient(BoundedClient):
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        response = await super().send(request, **options)
+        _current.get().response = response
+        return response
 
 
 class RestClient:

@@ -14,6 +14,7 @@ import httpx
 from postgrest.exceptions import APIError
 
 from ccm_orchestrator import errors
+from ccm_orchestrator.adapters.supabase.answers import AnswerTooLarge
 from ccm_orchestrator.adapters.supabase.wire import inbound
 from ccm_orchestrator.errors import (
     InputError,
@@ -55,6 +56,12 @@ _TRANSIENT = frozenset({408, 425, 429})
 _PAUSED = 540
 _OVER_QUOTA = 402
 _TOO_LARGE = 413
+
+
+_NO_ANSWER = (
+    *(httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, httpx.CookieConflict),
+    *(OSError, RecursionError),
+)
 
 
 @dataclass(slots=True)
@@ -109,7 +116,7 @@ def translated(exchange: Exchange) -> Iterator[None]:
         yield
     except APIError as error:
         raise _answered(error, exchange) from error
-    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, httpx.CookieConflict, OSError) as error:
+    except _NO_ANSWER as error:
         raise _unanswered(error, exchange) from error
 
 
@@ -144,6 +151,10 @@ def _unanswered(error: Exception, exchange: Exchange) -> OrchestratorError:
             problem = "did not answer in time"
         case httpx.ProxyError():
             problem = "cannot be reached through the proxy that HTTPS_PROXY names"
+        case AnswerTooLarge():
+            return StoreError(f"The answer of {url} to {exchange.function} was not read to its end: it is {error}.")
+        case RecursionError():
+            return StoreError(f"The answer of {url} to {exchange.function} is nested too deep.")
         case httpx.StreamError() | httpx.CookieConflict():
             return StoreError(f"The answer of {url} to {exchange.function} could not be read ({type(error).__name__}).")
         case _:
