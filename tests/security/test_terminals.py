@@ -20,8 +20,10 @@ from ccm_orchestrator.cli.views.status import status_report
 from ccm_orchestrator.cli.views.task_report import task_report
 from tests.command_line import CalledHere, CommandLine, command_line
 
-HOSTILE = "a\x1b[2J\x1b]52;c;ZXZpbA==\x07\x07\r\x9b31m\x7f\u202e\u2066z"
-RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+HOSTILE = "a\x1b[2J\x1b]52;c;ZXZpbA==\x07\x07\r\x9b31m\x7f\u202e\u2066\u061c\u2028\u2029\u200b\ufff9\U000e0041z"
+RAW = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 LISTS = (
     "task list",
     "task show {task}",
@@ -82,8 +84,8 @@ def test_no_list_sends_a_control_character(ccm: CommandLine, task: str, words: s
 
 
 def test_the_hostile_texts_were_shown_at_all(ccm: CommandLine, task: str) -> None:
-    assert "a31mz" in ccm("task", "show", task, "--prompt").out
-    assert "a31mz" in ccm("project", "list").out
+    assert "a31m  z" in ccm("task", "show", task, "--prompt").out
+    assert "a31m  z" in ccm("project", "list").out
     assert ccm("task", "show", task, "--json").json["prompt"] == HOSTILE, "and programs get it as it is"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ccm_orchestrator.cli.views.plain import ago, plain, text
+from ccm_orchestrator.cli.views.plain import ago, one_line, plain, text
 from ccm_orchestrator.cli.views.tables import facts, listing
 from ccm_orchestrator.cli.views.tasks import short_id
 
@@ -53,7 +53,7 @@ def _asked(request: dict[str, Any]) -> Iterator[str]:
     """The questions with their options, one a line; of anything else the whole input."""
     questions = request["tool_input"].get("questions") if request["dialog"] == "question" else None
     if not isinstance(questions, list) or not all(isinstance(each, dict) for each in questions):
-        yield plain(json.dumps(request["tool_input"], ensure_ascii=False))
+        yield one_line(json.dumps(request["tool_input"], ensure_ascii=False))
         return
     for each in questions:
         options = each.get("options")

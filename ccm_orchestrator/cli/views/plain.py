@@ -9,12 +9,26 @@ from rich.text import Text
 
 _ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|[@-_])", re.S)
 _RULES = re.compile(r"[\u2500-\u257f]{20,}")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks of direction
+    r"\xad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"  # tags, in which whole texts can be hidden
+)
+_SEPARATORS = re.compile("[\u2028\u2029]")
+_SELECTORS = "\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_LOOSE_JOINERS = re.compile(
+    rf"(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f\u200c\u200d{_SELECTORS}])"
+    rf"|(?<=[{_SELECTORS}])[{_SELECTORS}]"
+)
+"""Emoji and scripts need one between two of their characters, and one selector of a form behind a character."""
 
 
 def plain(text: object) -> str:
-    """Without escape sequences, control characters (newline and tab stay) and marks that reverse the direction."""
+    """Without escape sequences, control characters (newline and tab stay), marks that reverse the direction, and what
+    nobody sees. Where a person is to approve what they read, `one_line` is the right one."""
     cleaned = _CONTROLS.sub("", _ESCAPE_SEQUENCES.sub("", str(text)))
+    cleaned = _LOOSE_JOINERS.sub("", _SEPARATORS.sub(" ", cleaned))
     return cleaned.encode("utf-8", "replace").decode()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from ccm_orchestrator.cli.views.plain import text
+from ccm_orchestrator.cli.views.plain import one_line, text
 from ccm_orchestrator.cli.views.tables import listing
 
 
@@ -33,8 +33,8 @@ def trust_report(report: dict[str, Any]) -> Text:
     shown = text("Its own files make agents do this:")
     for finding in sorted(report["findings"], key=lambda each: bool(each["approved"])):
         where = "" if finding["directory"] == report["path"] else f"  in {finding['directory']}"
-        shown.append_text(text(f"\n  {finding['file']}{where}", "bold"))
+        shown.append_text(text(f"\n  {one_line(finding['file'] + where)}", "bold"))
         shown.append_text(text("  approved", "green") if finding["approved"] else text("  not approved", "yellow"))
         for effect in finding["effects"]:
-            shown.append_text(text(f"\n    {effect}"))
+            shown.append_text(text(f"\n    {one_line(effect)}"))
     return shown.append_text(text(f"\nfingerprint {report['fingerprint']}", "dim"))

@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 
 from ccm_orchestrator.api.approval_schemas import ApprovalRuleOutput, PermissionOutput
 from ccm_orchestrator.cli.views.approvals import permission_line, permission_list, rule_line, rule_table
+from ccm_orchestrator.cli.views.projects import trust_report
 from ccm_orchestrator.domain.dialogue import (
     AnswerScope,
     AskingContext,
@@ -53,6 +54,15 @@ def test_permissions_say_how_to_answer() -> None:
     decided = replace(ASKED, status=PermissionStatus.DECIDED, verdict=Verdict(Decision.DENY, "cli:me"))
     assert "deny by cli:me." in shown(permission_list([as_json(decided)]))
     assert "No agent asks anything" in shown(permission_list([]))
+
+
+def test_nothing_that_is_to_be_approved_is_hidden() -> None:
+    hidden = "rm /etc/pass\u200bwd \u202e\U000e0041"
+    asked = replace(ASKED, tool_input={"command": hidden})
+    assert r"rm /etc/pass\u200bwd \u202e\U000e0041" in shown(permission_list([as_json(asked)]))
+    finding = {"file": "a\u200b.json", "directory": "/srv", "approved": False, "effects": [f"runs on Stop: {hidden}"]}
+    page = shown(trust_report({"path": "/srv", "findings": [finding], "fingerprint": "f"}))
+    assert r"a\u200b.json" in page and r"pass\u200bwd \u202e\U000e0041" in page
 
 
 def test_an_answer_that_made_a_rule_names_it() -> None:

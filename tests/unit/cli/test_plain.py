@@ -1,10 +1,13 @@
 """Foreign text reaches a person's terminal as text."""
 
+import unicodedata
 from datetime import UTC, datetime
 
 import pytest
 
 from ccm_orchestrator.cli.views.plain import ago, dollars, duration, narrowed, number, plain
+
+EMOJI = "👩\u200d💻 👩🏽\u200d🚀 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3 می\u200cخواهم"
 
 
 @pytest.mark.parametrize(
@@ -17,12 +20,30 @@ from ccm_orchestrator.cli.views.plain import ago, dollars, duration, narrowed, n
         ("a\x08\x08b\rc\x7f\x9b31m", "abc31m"),
         ("keeps\ttabs\nand lines, é, 日本, 🎉", "keeps\ttabs\nand lines, é, 日本, 🎉"),
         ("evil\u202eexe.txt", "evilexe.txt"),
+        ("one\u2028line\u2029more", "one line more"),
+        ("hid\U000e0068\U000e0069den \u200b\ufeff\u2060\xad.", "hidden ."),
+        ("a\ufe0f\ufe01\U000e0101\U000e0102b", "a\ufe0fb"),
+        ("a\u200db\u200cc\u200d", "abc"),
+        (
+            "👩\u200d💻 👩🏽\u200d🚀 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3 می\u200cخواهم",
+            "👩\u200d💻 👩🏽\u200d🚀 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3 می\u200cخواهم",
+        ),
+        (EMOJI, EMOJI),
+        ("葛\U000e0100", "葛\U000e0100"),
         ("lone \ud800 surrogate", "lone ? surrogate"),
         ("unended \x1b]0;title", "unended "),
     ],
 )
 def test_nothing_but_text_is_left(foreign: str, shown: str) -> None:
     assert plain(foreign) == shown
+
+
+def test_of_all_characters_that_format_only_those_that_are_seen_are_left() -> None:
+    """The signs of numbers and verses that some scripts write around others, and what joins hieroglyphs."""
+    seen = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x13430, 0x13440)}
+    left = {code for code in range(0x110000) if f"a{chr(code)}b" == plain(f"a{chr(code)}b")}
+    formats = {code for code in left if unicodedata.category(chr(code)) in ("Cf", "Zl", "Zp", "Cc")}
+    assert formats - seen == {ord("\n"), ord("\t")}
 
 
 @pytest.mark.parametrize(
