@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from ccm_orchestrator.errors import InputError
+from ccm_orchestrator.adapters.claude.executable import find_executable
+from ccm_orchestrator.errors import AgentMissing, InputError
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.setup.check import Check, Verdict
-from ccm_orchestrator.setup.service_files import launch_agents, systemd_units
+from ccm_orchestrator.setup.service_files import Installation, launch_agents, systemd_units, written_path
 from ccm_orchestrator.setup.service_status import ServiceStatus
 from ccm_orchestrator.setup.services import describe_installation, service_manager
 
@@ -69,12 +72,15 @@ def judged(status: ServiceStatus, user: str, system: bool) -> Iterator[Check]:
 
 
 def differing(status: ServiceStatus, settings: Settings, config: Path | None, system: bool) -> Iterator[Check]:
-    """Files that are not what this version ships."""
-    installation = describe_installation(settings, config)
-    shipped = launch_agents(installation) if platform.system() == "Darwin" else systemd_units(installation, system)
+    """Files that are not what this version ships, whatever PATH whoever wrote them had."""
+    found = {Path(file): Path(file).read_bytes() for file in status.files}
+    here = describe_installation(settings, config)
+    path = next(filter(None, map(written_path, found.values())), here.path)
+    written = replace(here, path=path)
+    shipped = launch_agents(written) if platform.system() == "Darwin" else systemd_units(written, system)
     texts = {name: text if isinstance(text, bytes) else text.encode() for name, text in shipped.items()}
-    files = [Path(file) for file in status.files]
-    changed = [str(file) for file in files if file.name in texts and file.read_bytes() != texts[file.name]]
+    changed = [str(file) for file, text in found.items() if file.name in texts and text != texts[file.name]]
+    yield from out_of_reach(path, here, settings, system)
     if not changed:
         yield Check("service files", Verdict.OK, "as shipped")
         return
@@ -82,3 +88,25 @@ def differing(status: ServiceStatus, settings: Settings, config: Path | None, sy
     fix = "Write them anew (this starts the daemon anew; agents go on). Keep changes of yours in drop-ins."
     command = INSTALL + (" --system" if system else "")
     yield Check("service files", Verdict.WARN, f"not as shipped: {', '.join(changed)}", why, fix, command)
+
+
+def out_of_reach(path: str, here: Installation, settings: Settings, system: bool) -> Iterator[Check]:
+    """Programs that the daemon needs and finds on this shell's PATH, and not on the service's."""
+
+    def found(name: str, on: str) -> bool:
+        if name != settings.claude.executable:
+            return shutil.which(name, path=on) is not None
+        try:
+            return bool(find_executable(name, {"PATH": on, "HOME": str(here.home)}))
+        except AgentMissing:
+            return False
+
+    names = ("tmux", "git", str(settings.claude.executable))
+    missing = [name for name in names if found(name, here.path) and not found(name, path)]
+    if not missing:
+        yield Check("service path", Verdict.OK, "leads to all programs that this shell finds")
+        return
+    why = "The service keeps the PATH of the shell that installed it, and its daemon and agents look there."
+    fix = "Write the files anew from this shell (this starts the daemon anew; agents go on)."
+    said = f"does not lead to {', '.join(missing)}, which this shell finds"
+    yield Check("service path", Verdict.WARN, said, why, fix, INSTALL + (" --system" if system else ""))

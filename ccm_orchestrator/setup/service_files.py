@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.parsers.expat import ExpatError
 
 DAEMON, TMUX = "ccm-orchestrator", "ccm-orchestrator-tmux"
 LABELS = {DAEMON: "dev.ccm-orchestrator.daemon", TMUX: "dev.ccm-orchestrator.tmux"}
@@ -84,6 +85,17 @@ def path_in(unit: str) -> str | None:
         if line.startswith(_PATH_LINE) and line.endswith('"'):
             return re.sub(r"%%|\$\$|\\(.)", lambda found: found[1] or found[0][0], line[len(_PATH_LINE) : -1])
     return None
+
+
+def written_path(content: bytes) -> str | None:
+    """PATH as we wrote it into a unit or a property list."""
+    if not content.startswith((b"<?xml", b"bplist")):
+        return path_in(content.decode("utf-8", "replace"))
+    try:
+        path = plistlib.loads(content).get("EnvironmentVariables", {}).get("PATH")
+    except (plistlib.InvalidFileException, ExpatError, AttributeError, ValueError):  # somebody wrote it
+        return None
+    return None if path is None else str(path)
 
 
 def _quoted(value: str) -> str:
