@@ -1,9 +1,13 @@
 """Messages by the real Apprise to a real receiver."""
 
 import asyncio
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +110,36 @@ async def test_a_target_that_answers_without_end_is_given_up_before_it_fills_the
         port = server.sockets[0].getsockname()[1]
         error = await AppriseCarrier(timeout_s=60).send(f"json://127.0.0.1:{port}", "t", "b", "info")
     assert error is not None and "took longer" not in error
+
+
+ASIDE = "setsid sh -c 'echo $$ > aside; exec sleep 60'"
+"""A process that no signal to the group of the sender reaches."""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exec sleep 60",
+        "cat > /dev/null; sleep 60 & exec sleep 60",
+        "cat > /dev/null; sleep 60 & exit 0",
+        f"cat > /dev/null; {ASIDE} & wait",
+    ],
+    ids=["it reads nothing", "its child hangs, too", "its child outlives it", "its child is out of reach"],
+)
+async def test_a_sender_that_hangs_is_ended_with_what_it_started(script: str, tmp_path: Path) -> None:
+    child = ["/bin/sh", "-c", f"cd {tmp_path}; echo $$ > group; {script}"]
+    try:
+        async with asyncio.timeout(15):
+            error = await AppriseCarrier(0.3, child).send("json://127.0.0.1", "t", "b" * 200_000, "info")
+        assert error == "it took longer than 0.3 s"
+        assert not members(int((tmp_path / "group").read_text()))
+    finally:
+        if (tmp_path / "aside").exists():
+            os.kill(int((tmp_path / "aside").read_text()), signal.SIGKILL)
+
+
+def members(group: int) -> list[int]:
+    """Processes of the group that live."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listed.splitlines()]
+    return [int(pid) for pid, pgid, state, *_ in rows if int(pgid) == group and not state.startswith("Z")]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 from collections.abc import Mapping, Sequence
 
 from ccm_orchestrator.domain.telling import secrets_of
@@ -12,6 +14,7 @@ from ccm_orchestrator.programs import Program, argv_of
 
 WITHHELD = ("CCM_", "SUPABASE_", "ANTHROPIC_", "CLAUDE")
 """What the daemon knows and no target need be told."""
+END_S = 2.0
 
 
 class AppriseCarrier:
@@ -31,23 +34,41 @@ class AppriseCarrier:
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._child, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, cwd="/", env=_environment()
+                *self._child,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=asyncio.subprocess.DEVNULL,
+                cwd="/",
+                env=_environment(),
+                start_new_session=True,
             )
         except OSError as error:
             return f"the sending process could not be started: {error.strerror}"
+        ended = False
         try:
             answer, _ = await asyncio.wait_for(process.communicate(order), self._timeout_s)
+            ended = True
         except TimeoutError:
             return f"it took longer than {self._timeout_s:g} s"
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            if not ended:
+                await _end(process)
         try:
             error_text = json.loads(answer)["error"]
         except (ValueError, KeyError, TypeError):
             return f"the sending process ended with {process.returncode}"
         return None if error_text is None else _covered(str(error_text), url)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """With all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # What got away from its group may hold the pipes, and `wait` waits for their end, too: for ever, then. There is no
+    # public way to close them; to be removed when there is one.
+    process._transport.close()  # type: ignore[attr-defined]
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), END_S)
 
 
 def _covered(text: str, url: str) -> str:
