@@ -40,6 +40,7 @@ async def health_of_tmux(services: Services, request: Request, response: Respons
 
 @router.get("/database")
 async def health_of_database(services: Services, request: Request, response: Response) -> HealthOutput:
+    """503 while it cannot be read, or took no write when last there was one."""
     trouble, detail = "", None
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
@@ -49,6 +50,9 @@ async def health_of_database(services: Services, request: Request, response: Res
         trouble, detail = "unavailable", error.message
     except TimeoutError:
         trouble, detail = "unavailable", NO_ANSWER
+    else:
+        if (refusal := services.options.refusal()) is not None:
+            trouble, detail = "unwritable", refusal
     return _answer(response, trouble, _for_friends(services, request, detail))
 
 

@@ -27,7 +27,7 @@ class IncidentOutput(Output):
     detected_by: str
     run_ids: list[str]
     opened_at: datetime
-    attempts: int = Field(description="How often it was detected while it was open.")
+    attempts: int = Field(description="How often it happened while it was open; what only lasts counts once.")
     recovered_at: datetime | None = Field(description="None: it is open.")
     recovered_by: str | None
 

@@ -57,7 +57,9 @@ class ApiOptions:
     stall_s: float = 10.0
     """A listener that takes nothing for so long is dropped; it may come back with its cursor."""
     trouble: Callable[[], str] = lambda: ""
-    """One word when the daemon does not do its work (`starting`, `stalled`), else empty."""
+    """One word when the daemon does not do its work (`starting`, `stalled`, `unwritable`), else empty."""
+    refusal: Callable[[], str | None] = lambda: None
+    """Why the embedded database took no write when last there was one; None: it took it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Incident:
     run_ids: tuple[str, ...]
     opened_at: datetime
     attempts: int
-    """How often it was detected while it was open."""
+    """How often it happened while it was open; what only lasts counts once."""
     recovered_at: datetime | None
     """None: it is open."""
     recovered_by: str | None

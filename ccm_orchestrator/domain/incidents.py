@@ -69,7 +69,7 @@ class Incident:
     trouble: Trouble
     opened_at: datetime
     attempts: int = 1
-    """How often it was detected while it was open."""
+    """How often it happened while it was open; what only lasts counts once."""
     recovered_at: datetime | None = None
     recovered_by: str | None = None
 

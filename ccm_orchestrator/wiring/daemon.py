@@ -325,6 +325,7 @@ class Daemon:
             extra_hosts=frozenset(settings.api.hosts),
             origins=frozenset(settings.api.origins),
             trouble=self._trouble,
+            refusal=lambda: self._stores.database.refusal,
         )
         return ApiServices(
             control=self._control,
@@ -361,7 +362,9 @@ class Daemon:
     def _trouble(self) -> str:
         if not self._watchdog.ready:
             return "starting"
-        return "" if self._watchdog.healthy else "stalled"
+        if not self._watchdog.healthy:
+            return "stalled"
+        return "" if self._stores.database.refusal is None else "unwritable"
 
     def _supabase_state(self) -> str | None:
         return self._remote.health().state if self._remote else None

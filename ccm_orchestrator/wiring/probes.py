@@ -83,22 +83,29 @@ class DiskProbe:
 
 
 class DatabaseProbe:
-    """Whoever writes shows whether it can be written; where nobody does, the book of incidents does now and then."""
+    """Whoever writes shows whether it can be written; where nobody does, the book of incidents does now and then.
+
+    A full disk may take a small write and refuse larger ones: what is refused after a proof that went well counts, too.
+    """
 
     def __init__(self, database: Database, incidents: IncidentStore) -> None:
         self._database = database
         self._incidents = incidents
         self._looks = 0
+        self._doubted = False
+        """A write was refused, and yet the proof went well."""
 
     async def look(self) -> Sequence[Trouble] | None:
         self._looks += 1
-        if self._database.refusal is not None or self._looks % PROVE_EVERY == 1:
+        refusal = self._database.refusal
+        again, self._doubted = refusal is not None and self._doubted, False
+        if refusal is not None or self._looks % PROVE_EVERY == 1:
             try:
                 await self._incidents.apply((), await self._incidents.cursor())
             except StoreError as error:
                 return [self._trouble(error.message)]
-        refusal = self._database.refusal
-        return [] if refusal is None else [self._trouble(refusal)]
+        self._doubted = refusal is not None
+        return [self._trouble(refusal)] if refusal is not None and again else []
 
     def _trouble(self, sentence: str) -> Trouble:
         return Trouble(IncidentKind.DATABASE_UNWRITABLE, str(self._database.path), "database probe", sentence)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -210,16 +211,12 @@ def test_a_damaged_database_is_restored_and_the_agent_is_not_lost() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small file system can be mounted by root only")
 def test_a_full_disk_stops_intake_and_hurts_no_agent() -> None:
-    with world() as sandbox, _small_state(sandbox):
+    with world() as sandbox, small_state(sandbox):
         sandbox.run("project", "add", str(sandbox.project), "--name", "sample")
         sandbox.start_daemon()
         task_id = working(sandbox, "Work. [scenario:busy rounds=12 pause=0.3]")
-        filler = sandbox.state / "filler"
-        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
-                file.write(b"x" * 65536)
-        refused = sandbox.run("task", "add", "Something " * 400, "--project", "sample", check=False)
-        filler.unlink()
+        with filled(sandbox):
+            refused = sandbox.run("task", "add", "Something " * 400, "--project", "sample", check=False)
         wait_status(sandbox, task_id, *ENDED)
         assert refused.returncode != 0 and "Traceback" not in refused.stderr, "nothing is accepted that is not stored"
         assert sandbox.query("SELECT status FROM tasks WHERE task_id = ?", task_id) == [("succeeded",)]
@@ -229,7 +226,7 @@ def test_a_full_disk_stops_intake_and_hurts_no_agent() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small file system can be mounted by root only")
 def test_a_disk_that_runs_full_is_an_incident_until_there_is_space_again() -> None:
     found = "SELECT recovered_at IS NOT NULL, recovered_by FROM incidents WHERE kind = 'disk_full'"
-    with world() as sandbox, _small_state(sandbox, "64m"):
+    with world() as sandbox, small_state(sandbox, "64m"):
         sandbox.start_daemon()
         disk, filler = os.statvfs(sandbox.state), sandbox.state / "filler"
         filler.write_bytes(b"x" * (disk.f_bavail * disk.f_frsize - 600_000))  # under two hundredths, and no error yet
@@ -240,7 +237,19 @@ def test_a_disk_that_runs_full_is_an_incident_until_there_is_space_again() -> No
 
 
 @contextlib.contextmanager
-def _small_state(sandbox: Sandbox, size: str = "6m"):  # type: ignore[no-untyped-def]
+def filled(sandbox: Sandbox) -> Iterator[None]:
+    """Not a byte is left for its state."""
+    filler = sandbox.state / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 65536)
+    yield
+    filler.unlink()
+
+
+@contextlib.contextmanager
+def small_state(sandbox: Sandbox, size: str = "6m") -> Iterator[None]:
+    """Its state on a file system of its own."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(sandbox.state)], check=True)
     try:
         yield

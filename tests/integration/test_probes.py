@@ -111,6 +111,28 @@ async def test_a_database_that_takes_no_writes_is_noticed_though_nobody_writes(t
         assert await SqliteIncidentStore(database).cursor() == 7
 
 
+async def test_a_database_that_takes_small_writes_and_refuses_others_is_unwritable(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        database = await opened(stack, tmp_path / "ccm.db")
+        probe = DatabaseProbe(database, SqliteIncidentStore(database))
+
+        async def refused() -> None:
+            with pytest.raises(StoreUnavailable):
+                await database.write(lambda c: c.execute("INSERT INTO pad VALUES (zeroblob(1000000))"))
+
+        await database.write(lambda c: c.execute("CREATE TABLE pad (it BLOB)"))
+        pages = await database.read(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+        await database.write(lambda c: c.execute(f"PRAGMA max_page_count = {pages + 4}"))
+        assert await probe.look() == []
+        await refused()
+        assert await probe.look() == [], "it may have been a large one"
+        for _ in range(2):
+            await refused()
+            (trouble,) = await probe.look() or ()
+            assert trouble.kind is IncidentKind.DATABASE_UNWRITABLE and "disk is full" in trouble.detail
+        assert await probe.look() == []
+
+
 @dataclass
 class Disk:
     f_bavail: int

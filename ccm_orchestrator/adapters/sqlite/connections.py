@@ -7,6 +7,8 @@ import sqlite3
 from pathlib import Path
 
 BUSY_TIMEOUT_MS = 10_000
+WRITER_TIMEOUT_MS = 3_000
+"""A write may have to wait first for another that waits as long, and no loop may seem to hang for either."""
 
 
 def create_private(path: Path) -> None:
@@ -23,6 +25,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     # Releases of SQLite before 3.51.3 can damage a file whose log two connections check in: only this one does.
     connection.execute("PRAGMA wal_autocheckpoint = 1000")
     connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute(f"PRAGMA busy_timeout = {WRITER_TIMEOUT_MS}")
     return connection
 
 

@@ -83,9 +83,11 @@ def scene() -> Scene:
 
 async def test_what_is_seen_is_open_until_it_is_seen_no_more(scene: Scene) -> None:
     scene.wrong = [FULL]
-    await scene.watch.look()
-    await scene.watch.look()
+    for _ in range(3):
+        await scene.watch.look()
     assert await scene.open() == [FULL.key]
+    (row,) = await scene.store.incidents(IncidentQuery())
+    assert row.attempts == 1, "it lasts, and did not happen again"
     assert await scene.kinds() == [EventKind.INCIDENT_OPENED]
     scene.wrong = None
     await scene.watch.look()
