@@ -29,6 +29,7 @@ from ccm_orchestrator.errors import TerminalError
 from ccm_orchestrator.ports.world import Clock
 from ccm_orchestrator.security.identity import Identity
 from ccm_orchestrator.security.keyring import KeyRing
+from ccm_orchestrator.security.places import make_private
 from ccm_orchestrator.security.rates import RateLimits, Rates
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
@@ -51,8 +52,8 @@ NO_DAEMON = "Only the daemon speaks with Supabase, and it does not run: start it
 
 @asynccontextmanager
 async def open_offline(settings: Settings) -> AsyncIterator[AwaitingCarrier]:
-    """Raises: StoreError when the database cannot be opened."""
-    settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Raises: StoreError when the database cannot be opened; InvalidSettings."""
+    make_private(settings.state_directory)
     stores = build_stores(settings)
     terminal = TmuxTerminal(
         settings.state_directory / "tmux.conf",

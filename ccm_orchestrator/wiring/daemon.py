@@ -36,6 +36,7 @@ from ccm_orchestrator.engine.watchdog import Watchdog
 from ccm_orchestrator.errors import InvalidSettings, StoreError
 from ccm_orchestrator.security.identity import Identity, Users
 from ccm_orchestrator.security.keyring import KeyRing
+from ccm_orchestrator.security.places import make_private
 from ccm_orchestrator.security.rates import RateLimits
 from ccm_orchestrator.security.secrets import LocalSecrets, load_local_secrets
 from ccm_orchestrator.settings import Settings
@@ -128,8 +129,7 @@ class Daemon:
 
     async def _start(self) -> None:
         settings = self.settings
-        settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        settings.state_directory.chmod(0o700)
+        make_private(settings.state_directory)
         self._lock.acquire()
         self._telemetry.start_log()
         self._loop = asyncio.get_running_loop()

@@ -25,6 +25,7 @@ from ccm_orchestrator.adapters.apprise.carrier import AppriseCarrier
 from ccm_orchestrator.domain.notices import Level, NoticeEvent, harmless
 from ccm_orchestrator.domain.telling import Message, NoticeTarget
 from ccm_orchestrator.errors import InvalidSettings, OrchestratorError, StateDirectoryBusy
+from ccm_orchestrator.security.places import anothers
 from ccm_orchestrator.settings import config_path
 from ccm_orchestrator.settings.model import default_state_directory
 from ccm_orchestrator.settings.notifications import NotificationsTable, TargetTable
@@ -61,7 +62,7 @@ def tell_of_failed_start(error: OrchestratorError, config: Path | None, environm
         "The daemon cannot start",
         f"On {harmless(socket.gethostname())}: {harmless(error.message)}\nccm-orchestrator doctor",
     )
-    if _told_lately(directory / TOLD, message.body):
+    if not _ours(directory) or _told_lately(directory / TOLD, message.body):
         return []
     now = datetime.now(UTC)
     wanting = [
@@ -76,6 +77,14 @@ def tell_of_failed_start(error: OrchestratorError, config: Path | None, environm
         f"{name} {'was told of it' if problem is None else f'could not be told: {problem}'}"
         for name, problem in said.items()
     ]
+
+
+def _ours(directory: Path) -> bool:
+    """Else somebody might have us write and send to where they want."""
+    try:
+        return anothers(directory) is None
+    except OSError:
+        return False
 
 
 async def _send(targets: list[NoticeTarget], message: Message) -> dict[str, str | None]:
