@@ -7,6 +7,7 @@ import logging
 from datetime import timedelta
 
 from ccm_orchestrator.adapters.clock import SystemClock
+from ccm_orchestrator.adapters.left_copies import sweep
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.heartbeats import Heart
 from ccm_orchestrator.engine.tending import Tending
@@ -26,11 +27,13 @@ LONGEST_BACKUP_S = 3600.0
 async def keep_up(
     heart: Heart, settings: Settings, stores: Stores, control: Control, telling: Telling, clock: SystemClock
 ) -> None:
-    """Backups (the first one soon after the start), retention and requests that nobody answered."""
+    """Backups (the first one soon after the start), retention, requests that nobody answered, and what killed processes
+    had unpacked."""
     backup_due_at_s = clock.uptime_s()
     while True:
         await heart.turn()
         await heart.rest(UPKEEP_S)
+        await heart.during(asyncio.to_thread(sweep), LONGEST_PRUNING_S)
         try:
             await control.expire_permissions()
             cutoff = clock.now() - timedelta(days=settings.event_retention_days)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ccm_orchestrator.frozen import remove_left_copies, restore_library_paths
+from ccm_orchestrator.adapters.left_copies import remove_left_copies
+from ccm_orchestrator.frozen import restore_library_paths
 from ccm_orchestrator.programs import Program, argv_of
 from ccm_orchestrator.wiring.building import hook_script
 
