@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -88,6 +89,10 @@ def suggestion(model: type[BaseModel], path: tuple[str, ...]) -> str:
     return f"; did you mean `{concrete}`?"
 
 
+_SECRET_IN_URL = re.compile(r"""(?<=://)[^/\s'"@]+(?=@)|(?<=\S\?)[^\s'"]+""")
+"""User and password, and the query."""
+
+
 def sentence(model: type[BaseModel], error: ErrorDetails, path: tuple[str, ...], where: str) -> str:
     """What is wrong with one value, where it stands, and what is expected instead."""
     key = ".".join(path)
@@ -103,12 +108,14 @@ def sentence(model: type[BaseModel], error: ErrorDetails, path: tuple[str, ...],
         got = shown(error["input"]) if keys[name].repr else "(hidden)"
         return f"expected `{key}` to be {expected(keys[name])}, got: {got}, in {where}"
     if any(known.startswith(name + ".") for known in keys):
-        return f"expected `{key}` to be a table, got: {shown(error['input'])}, in {where}"
+        got = "a text" if isinstance(error["input"], str) else shown(error["input"])  # often a secret of the table
+        return f"expected `{key}` to be a table, got: {got}, in {where}"
     return f"`{key}` cannot be used in {where}: {error['msg']}"
 
 
 def shown(value: object) -> str:
-    """As a person wrote it, cut short."""
+    """As a person wrote it, cut short, and without what may be secret in an address."""
     text = repr(value) if isinstance(value, str | list | dict | tuple) else str(value)
+    text = _SECRET_IN_URL.sub("(hidden)", text) if "://" in text else text
     text = {"True": "true", "False": "false"}.get(text, text)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import unquote
 
 from ccm_orchestrator.domain.telling import secrets_of
 from ccm_orchestrator.errors import InvalidSettings
@@ -57,4 +58,8 @@ def known_secrets(settings: Settings, environment: Mapping[str, str]) -> Iterato
 
 
 def _secret_values(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
-    return (value for name, value in pairs if _SECRET_NAME.search(name) and not _PLACE.search(name))
+    for name, value in pairs:
+        if name.startswith("OTEL_") and name.endswith("_HEADERS"):
+            yield from (unquote(pair.partition("=")[2]) for pair in value.split(","))
+        elif _SECRET_NAME.search(name) and not _PLACE.search(name):
+            yield value

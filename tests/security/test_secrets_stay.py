@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,8 +14,9 @@ import pytest
 
 from ccm_orchestrator.demo.sandbox import Sandbox
 from ccm_orchestrator.security.secrets import API_TOKEN_FILE, INTERNAL_SECRET_FILE, read_secret
+from ccm_orchestrator.wiring.failed_start import LAST_TARGETS
 from tests.acceptance.test_faults import working
-from tests.acceptance.worlds import CONFIG, world
+from tests.acceptance.worlds import CONFIG, wait_for, world
 
 pytestmark = [pytest.mark.claude, pytest.mark.tmux, pytest.mark.slow]
 
@@ -24,18 +26,36 @@ CANARIES = {
     "TELEGRAM_TOKEN": "canary-of-somebody-else",
     "AWS_SECRET_ACCESS_KEY": "canary-of-a-cloud",
 }
+IN_ADDRESSES = {
+    "CCM_NOTIFICATIONS__TARGETS__PHONE__URL": "json://user:password-canary@127.0.0.1:9/token-canary-in-a-path?+X=head-canary",
+    "CCM_TRACES__ENDPOINT": "http://127.0.0.1:9/v1/traces",
+    "OTEL_EXPORTER_OTLP_HEADERS": "x-honey=header-canary",
+}
+HIDDEN = ("password-canary", "token-canary-in-a-path", "head-canary", "header-canary")
 NOWHERE = "http://127.0.0.1:9"
 LONG = "Take your time. [scenario:slow-tool seconds=300]"
 MORE = '[backups]\ninterval_hours = 0.001\n[log]\nlevel = "debug"\n'
 
 
-def test_attacks_23_41_42_43_and_52_no_process_no_log_and_no_file_tells_a_secret() -> None:
+@pytest.fixture(params=[0o022, 0o000], ids=["usual umask", "no umask"])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def test_attacks_23_41_42_43_and_52_no_process_no_log_and_no_file_tells_a_secret(umask: None) -> None:
     with world(CONFIG + MORE) as sandbox:
-        daemon = sandbox.start_daemon(True, CCM_SUPABASE__URL=NOWHERE, **CANARIES)
+        daemon = sandbox.start_daemon(True, CCM_SUPABASE__URL=NOWHERE, **CANARIES, **IN_ADDRESSES)
         made = json.loads(sandbox.run("token", "create", "canary", "--scope", "admin", "--json").stdout)
-        secrets = [*CANARIES.values(), made["key"]]
+        secrets = [*CANARIES.values(), *HIDDEN, made["key"]]
         secrets += [read_secret(sandbox.state / name).reveal() for name in (API_TOKEN_FILE, INTERNAL_SECRET_FILE)]
         working(sandbox, LONG)
+        failing = sandbox.insert_task("Nobody has this project", project="nowhere")
+        ended = f"task_id = '{failing}' AND status IN ('held', 'failed')"
+        wait_for("a failed task", lambda: told(sandbox, "tasks", ended), sandbox)
+        wait_for("a notice that nobody took", lambda: told(sandbox, "notices", "error IS NOT NULL"), sandbox)
+        assert all(told(sandbox, table) for table in ("audit_log", "incidents", "events", "agent_views", "hook_events"))
         with sandbox.api() as api:
             assert api.get("/api/tasks", headers={"X-API-Key": "x" * 10}).status_code in (200, 401)
 
@@ -49,11 +69,15 @@ def test_attacks_23_41_42_43_and_52_no_process_no_log_and_no_file_tells_a_secret
         assert not others_may_open(Path(socket.stdout.strip()).parent)
 
         sandbox.stop_daemon()
-        holders = {API_TOKEN_FILE, INTERNAL_SECRET_FILE}
+        holders = {API_TOKEN_FILE, INTERNAL_SECRET_FILE, LAST_TARGETS}  # what a start that fails tells is read there
         files = [path for path in sandbox.state.rglob("*") if path.is_file() and path.name not in holders]
         assert any(path.suffix == ".db" for path in files) and any("log" in path.name for path in files)
         assert [path for path in files if holds(path.read_bytes(), secrets)] == []
         assert not holds((sandbox.directory / "serve.log").read_bytes(), secrets)
+
+
+def told(sandbox: Sandbox, table: str, where: str = "1") -> bool:
+    return bool(sandbox.query(f"SELECT 1 FROM {table} WHERE {where} LIMIT 1"))
 
 
 def told_by_processes(secrets: list[str], daemon: int) -> list[str]:

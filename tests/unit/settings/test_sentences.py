@@ -33,6 +33,12 @@ def said(file: Path, text: str) -> str:
         ("queue_limit = 'many'", "expected `queue_limit` to be a whole number of at least 1, got: 'many', in FILE"),
         ("[api]\nport = 99999", "expected `api.port` to be a whole number from 1 to 65535, got: 99999, in FILE"),
         ("[api]\nhost = ''", "expected `api.host` to be a text that is not empty, got: '', in FILE"),
+        (
+            "[traces]\nendpoint = 'http://me:word@far.example/v1?key=word'",
+            "expected `traces.endpoint` to be a URL without a query (https, or http on loopback), "
+            "got: 'http://(hidden)@far.example/v1?(hidden)', in FILE",
+        ),
+        ("supabase = 'sb_secret_1'", "expected `supabase` to be a table, got: a text, in FILE"),
         ("api = 3", "expected `api` to be a table, got: 3, in FILE"),
         ("[retry]\njitter = 2", "expected `retry.jitter` to be a number from 0 to 1, got: 2, in FILE"),
         ("[backups]\nkeep = -1", "expected `backups.keep` to be a whole number of at least 0, got: -1, in FILE"),

@@ -7,7 +7,7 @@ import pytest
 from ccm_orchestrator.cli.commands.configuration import effective
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.settings import Settings, load_settings
-from ccm_orchestrator.settings.problems import secret_keys
+from ccm_orchestrator.settings.problems import secret_keys, shown
 
 SECRETS = {
     "CCM_SUPABASE__KEY": "sb_secret_canary",
@@ -76,8 +76,9 @@ def test_anything_else_is_no_address_of_a_project(url: str, file: Path) -> None:
     file.write_text(f"[supabase]\nurl = '{url}'")
     assert said(file) == (
         "expected `supabase.url` to be the URL of a project, such as `https://PROJECT.supabase.co` (https, or http on "
-        f"loopback), got: {url!r}, in FILE"
+        f"loopback), got: {shown(url)}, in FILE"
     )
+    assert "password" not in said(file) and "apikey" not in said(file)
 
 
 def test_the_slow_look_is_not_quicker_than_the_quick_one(file: Path) -> None:

@@ -102,9 +102,14 @@ def test_the_daemon_knows_the_secrets_of_its_settings_files_and_variables(tmp_pa
         "supabase": {"url": "https://x.supabase.co", "system_token": "token-canary", "key_file": tmp_path / "key"},
         "profiles": {"mine": {"env": {"MY_API_KEY": "profile-canary", "EDITOR": "editor-word"}}},
     }
-    environment = {"SENTRY_DSN": "dsn-canary", "SSH_AUTH_SOCK": "/run/ssh-agent", "LANG": "C.UTF-8"}
+    environment = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-team=head%20canary",
+        "SENTRY_DSN": "dsn-canary",
+        "SSH_AUTH_SOCK": "/run/ssh-agent",
+        "LANG": "C.UTF-8",
+    }
     known = {text.strip() for text in known_secrets(Settings.model_validate(values), environment)}
-    assert known == {"file-canary", "token-canary", "profile-canary", "dsn-canary"}
+    assert known == {"file-canary", "token-canary", "profile-canary", "dsn-canary", "head canary"}
 
 
 def test_a_fact_is_told_with_our_words_and_nobody_elses(caplog: pytest.LogCaptureFixture) -> None:
