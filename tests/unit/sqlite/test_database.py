@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ccm_orchestrator.adapters.sqlite.connections import WRITER_TIMEOUT_MS
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.migrations import shipped_migrations
 from ccm_orchestrator.errors import SchemaTooNew, StoreUnavailable
+from ccm_orchestrator.settings import Settings
 from tests.unit.sqlite.files import Opener, add_task, count_tasks, integrity
 
 
@@ -46,9 +48,13 @@ class TestOpening:
             names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
             return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-        assert await database.write(pragmas) == ["wal", 2, 1, 10_000]
+        assert await database.write(pragmas) == ["wal", 2, 1, WRITER_TIMEOUT_MS]
         await database.close()
         assert [entry.name for entry in path.parent.iterdir()] == ["ccm.db"]
+
+    def test_no_loop_seems_to_hang_for_a_write_that_waits_for_another(self) -> None:
+        watchdog_s = float(Settings.model_fields["watchdog_s"].default)
+        assert watchdog_s / 2 > 2 * WRITER_TIMEOUT_MS / 1000
 
     async def test_readers_cannot_write(self, open_database: Opener) -> None:
         database = await open_database()
