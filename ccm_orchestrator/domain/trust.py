@@ -22,6 +22,8 @@ class Risk:
     """Of all that matters in the file, and of the scripts that it names."""
     effects: tuple[str, ...]
     """For a person, one line each."""
+    approvable: bool = True
+    """False: it is too much to be looked at, so nobody can say what is approved; the last effect says why."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -33,7 +35,13 @@ Approved = Collection[tuple[str, str]]
 
 
 def unapproved(risks: Iterable[Risk], approved: Approved) -> tuple[Risk, ...]:
-    return tuple(risk for risk in risks if risk.key not in approved)
+    return tuple(risk for risk in risks if not risk.approvable or risk.key not in approved)
+
+
+def refusal(risks: Iterable[Risk]) -> str | None:
+    """Why these cannot be approved; None: they can."""
+    reasons = [f"{risk.file} {risk.effects[-1]}" for risk in risks if not risk.approvable]
+    return f"That cannot be approved: {'; '.join(reasons[:SHOWN_FILES])}." if reasons else None
 
 
 def fingerprint(risks: Iterable[Risk]) -> str:

@@ -142,6 +142,7 @@ async def _launch(live: LiveRun) -> None:
         parts.watch.add_registry(registry)
     live.check_term()
     await note_prompt(live)
+    await require_approval(parts, await _project(parts, live.task), run.cwd)  # the last moment at which we can say no
     base_commit = asyncio.ensure_future(parts.workspace.base_commit(run.cwd))
     window = await _open(live, argv)
     parts.reach(SPAWN_OPENED)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ccm_orchestrator.domain import refusals
 from ccm_orchestrator.domain.task import TaskStatus
-from ccm_orchestrator.domain.trust import Risk, fingerprint, merged, waits_for_trust
+from ccm_orchestrator.domain.trust import Risk, fingerprint, merged, refusal, unapproved, waits_for_trust
 from ccm_orchestrator.engine.control import Control
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.errors import StoreError, WrongStatus
@@ -82,7 +82,7 @@ class ProjectTrust:
         project = await self._project(name)
         approved = await self._store.approved(project.name, project.path)
         findings = [
-            Finding(directory, risk, risk.key in approved)
+            Finding(directory, risk, not unapproved([risk], approved))
             for directory in await self._directories(project)
             for risk in await risks_in(self._drivers, directory)
         ]
@@ -91,7 +91,7 @@ class ProjectTrust:
     async def approve(self, name: str, seen: str, by: str) -> Approval:
         """`seen`: the fingerprint of what the person was shown. What waited for it is released.
 
-        Raises: NotFound; WrongStatus when the files have changed since.
+        Raises: NotFound; WrongStatus when the files have changed since, or are too much to be looked at.
         """
         report = await self.report(name)
         if report.fingerprint != seen:
@@ -101,6 +101,8 @@ class ProjectTrust:
                 fingerprint=report.fingerprint,
             )
         project, risks = report.project, [finding.risk for finding in report.findings]
+        if (reason := refusal(risks)) is not None:
+            raise WrongStatus(reason, fingerprint=report.fingerprint)
         await self._store.approve(project.name, project.path, risks, by, self._clock.now())
         released, untold = await self._release(project.name)
         return Approval(await self.report(name), released, untold)

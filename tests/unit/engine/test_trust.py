@@ -98,6 +98,34 @@ async def test_attack_44_a_change_while_a_run_is_prepared_starts_nothing(
     assert home.driver.orders == [] and task.attempt == 0
 
 
+async def test_attack_44_a_change_until_the_window_opens_starts_nothing(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = home.driver.prepare
+
+    async def slowly(*given: object) -> object:
+        launch = await prepare(*given)  # type: ignore[arg-type]
+        home.driver.risky[home.project] = (EVIL,)
+        return launch
+
+    monkeypatch.setattr(home.driver, "prepare", slowly)
+    await home.start()
+    task = await held(home, await home.add())
+    assert home.terminal.opened == [] and task.attempt == 0
+
+
+async def test_attack_44_what_is_too_much_to_be_looked_at_is_never_approved(home: House, tmp_path: Path) -> None:
+    trust = trust_of(home, tmp_path)
+    endless = Risk(".claude/skills", "too much", ("holds more than 10000 files",), approvable=False)
+    home.driver.risky[home.project] = (HOOK, endless)
+    await home.trust.approve("demo", home.project, (HOOK, endless), "anna", home.clock.now())
+    with pytest.raises(WrongStatus, match=r"cannot be approved: \.claude/skills holds more than 10000 files"):
+        await approve(trust)
+    assert [finding.approved for finding in (await trust.report("demo")).findings] == [True, False]
+    await home.start()
+    await held(home, await home.add())
+
+
 async def test_an_approval_that_comes_while_the_task_is_being_held_is_not_lost(
     home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
