@@ -76,12 +76,22 @@ class _Output:
         return [_text(item) for item in self.data.split(b"\0")[:-1]]
 
 
+def calm_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What git gets to see of it."""
+    return {name: environment[name] for name in _INHERITED if name in environment} | _CALM
+
+
+def calm_settings() -> list[str]:
+    """Arguments that come before git's command."""
+    return [word for setting in _SETTINGS for word in ("-c", setting)]
+
+
 class GitWorkspace:
     """`Workspace` by the `git` command. No git, no repository and no answer in time all mean: no change is known."""
 
     def __init__(self, environment: Mapping[str, str], timeout_s: float = 30.0) -> None:
         """git sees PATH, HOME, XDG_CONFIG_HOME and TMPDIR of `environment`; `timeout_s` is for each git command."""
-        self._environment = {name: environment[name] for name in _INHERITED if name in environment} | _CALM
+        self._environment = calm_environment(environment)
         self._timeout_s = timeout_s
 
     async def base_commit(self, path: Path) -> str | None:
@@ -181,9 +191,8 @@ class GitWorkspace:
 async def _run(
     directory: Path, arguments: Sequence[str], environment: Mapping[str, str], errors: IO[bytes]
 ) -> tuple[_Output, int]:
-    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
     process = await asyncio.create_subprocess_exec(
-        *("git", "--no-pager", "--literal-pathspecs", *settings, *arguments),
+        *("git", "--no-pager", "--literal-pathspecs", *calm_settings(), *arguments),
         cwd=directory,
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,

@@ -13,10 +13,11 @@ from ccm_orchestrator.adapters.claude.environment import agent_environment
 from ccm_orchestrator.adapters.claude.flags import allowed_flags, flags_for_tools
 from ccm_orchestrator.adapters.claude.hooks import read_hook
 from ccm_orchestrator.adapters.claude.messages import awaits_enter, message_keys
+from ccm_orchestrator.adapters.claude.nested_skills import NestedSkills
 from ccm_orchestrator.adapters.claude.observation import observe
 from ccm_orchestrator.adapters.claude.paths import config_paths, launched_paths
 from ccm_orchestrator.adapters.claude.permissions import permission_answer, read_permission
-from ccm_orchestrator.adapters.claude.project_files import risks_of
+from ccm_orchestrator.adapters.claude.project_files import ProjectFiles
 from ccm_orchestrator.adapters.claude.readiness import Projects, Readiness
 from ccm_orchestrator.adapters.claude.reporting import report
 from ccm_orchestrator.adapters.claude.saying import said_since
@@ -40,7 +41,7 @@ from ccm_orchestrator.ports.terminal import Key
 
 
 class ClaudeDriver:
-    """One per daemon: it remembers the executable's release and whether there is a login, and nothing of runs."""
+    """One per daemon: it remembers the executable's release, whether there is a login, and listings. No runs."""
 
     name = "claude"
     exit_means_done = False
@@ -59,6 +60,7 @@ class ClaudeDriver:
         self._hook_script = hook_script
         self._readiness = Readiness(executable, self._environment, projects)
         self._paths = config_paths(self._environment)
+        self._project_files = ProjectFiles(NestedSkills(self._environment), self._paths.directory)
 
     async def probe(self) -> DriverHealth:
         return await self._readiness.health()
@@ -69,7 +71,7 @@ class ClaudeDriver:
         return launch_of(order, executable, version, self._hook_script, env)
 
     async def risks(self, directory: Path) -> Sequence[Risk]:
-        return await asyncio.to_thread(risks_of, directory)
+        return await asyncio.to_thread(self._project_files.risks, directory)
 
     async def resumable(self, run: Run) -> bool:
         if run.session_id is None:
