@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.errors import StateDirectoryBusy, StoreUnavailable
 
 LOOK_INTERVAL_S = 0.02
@@ -55,7 +56,7 @@ class StateLock:
 
     def _open(self) -> int:
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self.path.parent)
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreUnavailable(

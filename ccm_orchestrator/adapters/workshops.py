@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.errors import InvalidProject
 
 GIT_TIMEOUT_S = 120.0
@@ -41,7 +42,7 @@ class GitWorkshops:
 
     async def make(self, agent_id: str, name: str, project: Path) -> Path:
         tree = self._root / agent_id
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self._root)
         within = await self._within_repository(project)
         if within is None:
             tree.mkdir(exist_ok=True)

@@ -21,6 +21,7 @@ from ccm_orchestrator.devstack.postgrest import free_port
 from ccm_orchestrator.devstack.problems import DevStackError, ProgramMissing
 from ccm_orchestrator.devstack.programs import find_postgres, find_postgrest, npm_has_postgrest
 from ccm_orchestrator.devstack.residence import DEFAULT_PORT, Residence, Tenancy
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.programs import Program, argv_of
 
 _START_LIMIT_S = 90.0
@@ -40,7 +41,7 @@ def up(directory: Path, *, port: int | None, fresh: bool, install: bool, say: Sa
     residence = Residence(directory)
     _require_programs(residence, install, say)
     for each in (directory.parent, directory):
-        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(each)
     with _alone(residence):
         if running(residence) and not fresh:
             return

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.errors import InvalidSettings
 
 
@@ -15,8 +16,7 @@ def make_private(directory: Path) -> None:
     Raises: InvalidSettings, having written nothing, when another user could have put links in the place of our files.
     """
     try:
-        make_parents(directory)
-        directory.mkdir(mode=0o700, exist_ok=True)
+        make_directory(directory)
         foreign = anothers(directory)
         if foreign is None and stat.S_IMODE(directory.stat().st_mode) & 0o777 != 0o700:
             directory.chmod(0o700)
@@ -33,9 +33,3 @@ def anothers(directory: Path) -> Path | None:
     """The directory, where it leads to, or what lies in it, if that is neither ours nor root's. Raises: OSError."""
     places = (directory, directory.resolve(), *directory.iterdir())
     return next((path for path in places if path.lstat().st_uid not in (os.geteuid(), 0)), None)
-
-
-def make_parents(path: Path) -> None:
-    """Whatever the umask is, nobody else may rename what lies in them. Raises: OSError."""
-    for missing in reversed([parent for parent in path.parents if not parent.exists()]):
-        missing.mkdir(mode=0o700, exist_ok=True)

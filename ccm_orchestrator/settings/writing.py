@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.errors import InvalidSettings
 from ccm_orchestrator.settings.sources import Layer, read_toml, validated
 
@@ -23,7 +24,7 @@ def write_private(path: Path, content: str) -> None:
     """Whole or not at all, readable by its owner only: it may hold secrets. Raises: InvalidSettings."""
     target = path.resolve()
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(target.parent)
         with tempfile.NamedTemporaryFile("w", dir=target.parent, encoding="utf-8", delete=False) as file:
             file.write(content)
             file.flush()

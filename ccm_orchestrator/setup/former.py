@@ -13,6 +13,7 @@ from pathlib import Path
 from ccm_orchestrator.adapters.sqlite import recovery
 from ccm_orchestrator.adapters.sqlite.migrations import shipped_migrations
 from ccm_orchestrator.adapters.state_lock import StateLock
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.errors import OrchestratorError
 from ccm_orchestrator.settings import Settings
 
@@ -29,7 +30,7 @@ class Former:
     def keep(self) -> None:
         """Takes no room until files are replaced: they are linked where that is possible."""
         shutil.rmtree(self._kept, ignore_errors=True)
-        self._kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self._kept.parent)
         shutil.copytree(self._environment, self._kept, symlinks=True, copy_function=_link)
 
     def forget(self) -> None:

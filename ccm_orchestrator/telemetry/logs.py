@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.telemetry.lines import formatter
 from ccm_orchestrator.telemetry.log_file import LogFile, Rotation
 from ccm_orchestrator.telemetry.masking import Masker
@@ -85,7 +86,7 @@ def is_journal(environment: Mapping[str, str], descriptor: int = 2) -> bool:
 def configure_logs(directory: Path, options: LogOptions, masker: Masker | None = None) -> LogFile:
     """Everything that is logged in this process goes to stderr, to `directory/daemon.log` (0600) and to syslog."""
     masker = masker or Masker()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     file = LogFile(directory / LOG_FILE, options.rotation)
     lines: logging.Formatter = _Once(formatter(options.style, masker, options.system_id))
     file.setFormatter(lines)

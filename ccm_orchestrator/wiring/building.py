@@ -29,6 +29,7 @@ from ccm_orchestrator.adapters.sqlite.trust import SqliteTrustStore
 from ccm_orchestrator.adapters.tmux.terminal import TmuxTerminal
 from ccm_orchestrator.adapters.watch import FileWatch
 from ccm_orchestrator.adapters.workshops import GitWorkshops
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.domain.supervision import RetryPolicy
 from ccm_orchestrator.engine.bus import Bus
 from ccm_orchestrator.engine.control import Control
@@ -73,7 +74,7 @@ def keep_copy(program: Path, directory: Path) -> Path:
     kept = directory / program.name
     fresh = directory / f".{program.name}.{os.getpid()}"
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         fresh.write_bytes(program.read_bytes())
         fresh.chmod(0o700)
         fresh.replace(kept)

@@ -11,7 +11,7 @@ import pytest
 from tests.docs.source import CHECKOUT, PACKAGE, Module, import_graph, modules
 
 LAYERS = (
-    ("errors", "programs"),
+    ("errors", "programs", "directories"),
     ("domain",),
     ("ports",),
     ("settings",),

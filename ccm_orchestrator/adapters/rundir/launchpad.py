@@ -15,6 +15,7 @@ from pathlib import Path
 from ccm_orchestrator.adapters.plain_files import opened
 from ccm_orchestrator.adapters.rundir import lock, processes, records, spool, ticket
 from ccm_orchestrator.adapters.rundir.layout import CONDEMNED, LAUNCH, RUN_VARIABLE, STOP, VERSION, Layout
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.domain.events import HookRecord
 from ccm_orchestrator.domain.run import ProcessRef
 from ccm_orchestrator.errors import StoreUnavailable, WrongStatus
@@ -60,7 +61,7 @@ class RunDirectories:
         directory = self.directory(run_id)
         with _writing(directory):
             for path in (self._layout.runs, self._layout.spools, directory, self.spool_directory(run_id)):
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_directory(path)
             if ticket.read(directory) is Ticket.REDEEMED:
                 raise WrongStatus(f"Run {run_id} was started before; every try needs a run of its own.")
             for name, content in launch.files.items():
@@ -149,7 +150,7 @@ class RunDirectories:
         """On a full disk the agent is ended all the same; only its task may then be tried again."""
         directory = self.directory(run_id)
         with suppress(OSError):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(directory)
             ticket.revoke(directory)
             (directory / CONDEMNED).touch(mode=0o600)
 

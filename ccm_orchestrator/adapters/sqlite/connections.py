@@ -6,6 +6,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+from ccm_orchestrator.directories import make_directory
+
 BUSY_TIMEOUT_MS = 10_000
 WRITER_TIMEOUT_MS = 3_000
 """A write may have to wait first for another that waits as long, and no loop may seem to hang for either."""
@@ -13,7 +15,7 @@ WRITER_TIMEOUT_MS = 3_000
 
 def create_private(path: Path) -> None:
     """Nobody but the user may read the file; the write-ahead log inherits its mode."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ccm_orchestrator.adapters.sqlite.connections import connect_reader, create_private
 from ccm_orchestrator.adapters.sqlite.translation import translated
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.domain.task import HoldReason
 from ccm_orchestrator.errors import StoreCorrupt, StoreError
 
@@ -82,7 +83,7 @@ def newest_known(directory: Path, known: Collection[str]) -> Path | None:
 
 def back_up(path: Path, directory: Path, keep: int = KEEP_BACKUPS) -> Path:
     """A copy of a database that may be in use, verified before it counts; older ones beyond `keep` are removed."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     target = directory / f"ccm-{datetime.now(UTC).strftime(STAMP)}.db"
     partial = target.with_suffix(".partial")
     create_private(partial)

@@ -26,6 +26,7 @@ import psutil
 from ccm_orchestrator.adapters.tmux.commands import NotConnected
 from ccm_orchestrator.adapters.tmux.config import HOME_WINDOW, WIDTH_AND_HEIGHT, config_text
 from ccm_orchestrator.adapters.tmux.names import encoded
+from ccm_orchestrator.directories import make_directory
 from ccm_orchestrator.errors import TerminalError, TerminalUnavailable, TmuxMissing
 
 OLDEST = (3, 2)
@@ -162,12 +163,12 @@ def prepare_files(address: Address, config_path: Path) -> None:
     """What a server reads, and where its socket will be."""
     write_config(config_path)
     if address.socket_dir is not None:
-        address.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # tmux would silently use /tmp instead
+        make_directory(address.socket_dir)  # tmux would silently use /tmp instead
 
 
 def write_config(path: Path) -> None:
     """Whole or not at all, readable by us only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(path.parent)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
         file.write(config_text())
     Path(file.name).replace(path)
