@@ -68,7 +68,7 @@ class NestedSkills:
             del self._trees[next(iter(self._trees))]
 
     def _ignored(self, root: str, places: Iterable[str]) -> set[str]:
-        """None when git does not say: then all count."""
+        """As far as git says so: it stops at what it cannot tell."""
         command = ["git", "-C", root, *calm_settings(), "check-ignore", "-z", "--stdin"]
         given = b"\0".join(os.fsencode(place) for place in places) + b"\0"
         try:
@@ -77,7 +77,7 @@ class NestedSkills:
             )
         except (OSError, subprocess.TimeoutExpired):
             return set()
-        return {os.fsdecode(path) for path in answer.stdout.split(b"\0") if path} if not answer.returncode else set()
+        return {os.fsdecode(path) for path in answer.stdout.split(b"\0") if path}
 
 
 def _walk(root: str, known: Mapping[str, _Listing]) -> Iterator[tuple[str, _Listing]]:

@@ -217,6 +217,7 @@ def test_attack_44_a_change_behind_what_is_read_is_a_change(repo: Path, name: st
     path = put(repo, name, "")
     with path.open("r+b") as file:
         file.truncate(limit + 100)
+    os.utime(path, (0, 0))
     before = risks_of(repo)
     with path.open("r+b") as file:
         file.seek(limit + 50)
