@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from ccm_orchestrator.domain.run import Run, agent_name
 from ccm_orchestrator.engine.queues import LOCAL, Queue, Queues
-from ccm_orchestrator.errors import InputError, OrchestratorError, StoreError
+from ccm_orchestrator.errors import InputError, NotFound, OrchestratorError, StoreError
 from ccm_orchestrator.ports.journal import Journal, RunQuery
 from ccm_orchestrator.ports.launching import Launchpad
+from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.world import Clock
 
 log = logging.getLogger(__name__)
@@ -102,10 +103,21 @@ def _names(run_ids: Iterable[str]) -> list[str]:
     return sorted(agent_name(run_id) for run_id in run_ids)
 
 
+async def _drain(queue: Queue, system_id: str) -> None:
+    """Also where no daemon of this machine ever ran: the first one must find it drained."""
+    try:
+        await queue.store.drain(system_id, True)
+    except NotFound:
+        if queue.remote:
+            raise
+        await queue.store.register_system(SystemInfo(system_id, system_id, "", 0), "")
+        await queue.store.drain(system_id, True)
+
+
 async def _drained(queue: Queue, system_id: str) -> bool:
     try:
         async with asyncio.timeout(REMOTE_PATIENCE_S if queue.remote else None):
-            await queue.store.drain(system_id, True)
+            await _drain(queue, system_id)
     except (OrchestratorError, TimeoutError) as error:
         log.warning("%s is not told that this machine claims nothing more: %s", queue.name, error)
         return False

@@ -27,7 +27,8 @@ def add_to(app: typer.Typer) -> None:
 async def stop_all(session: Session) -> Exit:
     """Stop every agent of this machine now, and begin nothing new. It works also when the daemon does not."""
     said = await stopped(session)
-    sentence = f"Ended: {', '.join(said['agents']) or 'no agent was running'}. Their tasks are cancelled."
+    ended = ", ".join(said["agents"])
+    sentence = f"Ended: {ended}. Their tasks are cancelled." if ended else "No agent was running."
     session.show(said, text(f"{sentence} Nothing new begins until `ccm-orchestrator system drain --off`."))
     if said["surviving"]:
         session.note(f"Some of their processes live on, look at them with `ps`: {', '.join(said['surviving'])}.")

@@ -14,6 +14,7 @@ from ccm_orchestrator.engine import courier, dispatcher, kill_switch, queues
 from ccm_orchestrator.engine.kill_switch import KillSwitch
 from ccm_orchestrator.engine.queues import Queues
 from ccm_orchestrator.errors import StoreUnavailable
+from ccm_orchestrator.ports.systems import SystemInfo
 from ccm_orchestrator.ports.tasks import ClaimRequest, Project
 from tests.unit.engine.elsewhere import AWAY, Elsewhere
 from tests.unit.engine.house import SHORT_S, Daemon, House, house, shorten_waits
@@ -68,6 +69,16 @@ async def test_every_agent_ends_its_task_is_cancelled_and_nothing_new_begins(hom
     assert await home.status(waiting) is TaskStatus.QUEUED and await home.runs(waiting) == []
     await home.store.drain("here", False)
     await home.until_status(waiting, TaskStatus.RUNNING)
+
+
+async def test_a_machine_on_which_no_daemon_ever_ran_begins_nothing_either(home: House) -> None:
+    stopped = await switch(home).stop_all("new")
+    assert list(stopped.untold) == []
+    (system,) = [each for each in await home.store.systems() if each.system_id == "new"]
+    assert system.draining
+    await home.store.register_system(SystemInfo("new", "new", "1", 2), "boot")
+    (system,) = [each for each in await home.store.systems() if each.system_id == "new"]
+    assert system.draining, "the first daemon finds it drained"
 
 
 async def test_attack_54_agents_of_a_store_that_is_away_end_and_their_tasks_are_cancelled_when_it_is_back(
