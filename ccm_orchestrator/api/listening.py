@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -30,9 +31,12 @@ class Place:
             listener.listen(256)
         except OSError as error:
             listener.close()
+            setting = self.setting.replace("port", "host") if error.errno == errno.EADDRNOTAVAIL else self.setting
+            busy = error.errno == errno.EADDRINUSE
+            way_out = "stop the program that uses it, perhaps another daemon, or set" if busy else "set"
             raise PortBusy(
-                f"The API cannot listen on {self.address} port {self.port} ({os.strerror(error.errno or 0)}): stop "
-                f"the program that uses it, perhaps another daemon, or set `{self.setting}` in the configuration.",
+                f"The API cannot listen on {self.address} port {self.port} ({os.strerror(error.errno or 0)}): "
+                f"{way_out} `{setting}` in the configuration.",
                 port=self.port,
             ) from error
         listener.setblocking(False)

@@ -21,10 +21,10 @@ ANSWER_LIMIT_S = 5.0
 
 
 def directory(path: Path) -> Check:
-    if not path.exists():
-        return Check("state directory", Verdict.OK, f"{path} (made at the first start)")
-    info, quoted = path.stat(), shlex.quote(str(path))
     why = "Prompts, transcripts and the API token lie there; whoever reads them can command your agents."
+    if not path.exists():
+        return _to_be_made(path)
+    info, quoted = path.stat(), shlex.quote(str(path))
     if not path.is_dir():
         command = f"mv {quoted} {quoted}.aside && mkdir -m 700 {quoted}"
         return Check(
@@ -40,6 +40,21 @@ def directory(path: Path) -> Check:
         found = f"{path} is open to others ({stat.filemode(info.st_mode)})"
         return Check("state directory", Verdict.FAIL, found, why, "Close it.", f"chmod -R go= {quoted}", safe=True)
     return Check("state directory", Verdict.OK, str(path))
+
+
+def obstacle(path: Path) -> str:
+    """What keeps a directory that does not exist from being made; empty: nothing."""
+    there = next(parent for parent in path.parents if parent.exists())
+    if not there.is_dir():
+        return f"{path} cannot be made: {there} is no directory"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{path} cannot be made: you may not write to {there}"
+
+
+def _to_be_made(path: Path) -> Check:
+    if found := obstacle(path):
+        why, fix = "No daemon starts without it.", "Mend that, or set `state_directory` to a place of yours."
+        return Check("state directory", Verdict.FAIL, found, why, fix)
+    return Check("state directory", Verdict.OK, f"{path} (made at the first start)")
 
 
 def free_space(path: Path) -> Check:

@@ -14,6 +14,7 @@ from ccm_orchestrator.adapters.tmux.server import Address, find_tmux, run_tmux
 from ccm_orchestrator.errors import TmuxMissing
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.setup.check import Check, Verdict
+from ccm_orchestrator.setup.state_checks import obstacle
 
 ANSWER_S = 4.0
 CHECKED = frozenset(
@@ -46,9 +47,14 @@ def server(settings: Settings, environment: Mapping[str, str]) -> Iterator[Check
     if socket.verdict is Verdict.FAIL:
         return
     try:
-        pid = run_tmux(address, ["display-message", "-p", "#{pid}"], ANSWER_S).stdout.decode().strip()
+        shown = run_tmux(address, ["display-message", "-p", "#{pid}"], ANSWER_S)
     except NotConnected:
         yield Check("tmux server", Verdict.OK, "does not run; the daemon has it started with the first agent")
+        return
+    pid = shown.stdout.decode().strip()
+    if not pid:
+        found = shown.stderr.decode(errors="replace").strip() or "it does not say its process"
+        yield Check("tmux server", Verdict.FAIL, found, "Without it no agent can be started or seen.", "Mend that.")
         return
     yield Check("tmux server", Verdict.OK, f"process {pid}, socket {address.socket_path}")
     yield options(address, settings.state_directory / "tmux.conf")
@@ -68,6 +74,9 @@ def socket_place(path: Path) -> Check:
     """tmux refuses a directory that others can read."""
     name, why, directory = "tmux socket", "Without it no agent can be started or seen.", path.parent
     if not directory.exists():
+        if found := obstacle(directory):
+            fix = "Set `tmux.socket_directory` to a directory of yours, or let the daemon have another TMUX_TMPDIR."
+            return Check(name, Verdict.FAIL, found, why, fix)
         return Check(name, Verdict.OK, f"{path} (made with the server)")
     info, quoted = directory.stat(), shlex.quote(str(directory))
     if info.st_uid != os.geteuid():

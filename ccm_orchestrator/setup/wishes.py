@@ -92,7 +92,7 @@ def _sentence(loc: tuple[int | str, ...], kind: str, message: str, origin: str) 
     key = ".".join(str(part) for part in loc)
     if kind == "extra_forbidden":
         return f"there is no `{key}` ({origin}); there are: {', '.join(Wishes.model_fields)}"
-    return f"`{key}` cannot be used ({origin}): {message}"
+    return f"`{key}` cannot be used ({origin}): {'Input should be a list' if kind == 'tuple_type' else message}"
 
 
 def combined(stronger: Wishes, weaker: Wishes) -> Wishes:

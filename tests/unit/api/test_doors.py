@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import pytest
 
+from ccm_orchestrator.api.listening import Place
 from ccm_orchestrator.api.server import ApiServer
 from ccm_orchestrator.domain.caller import Caller, CallerKind, Scope
 from ccm_orchestrator.errors import InvalidSettings, PortBusy
@@ -205,6 +208,16 @@ async def test_who_speaks_no_tls_is_not_understood(house: House, tls: TlsFiles) 
     async with two_doors(house, tls) as server, httpx.AsyncClient(trust_env=False) as client:
         with pytest.raises(httpx.TransportError):
             await client.get(f"http://127.0.0.1:{server.remote_port}/health")
+
+
+def test_an_address_that_is_not_ours_is_told_from_a_port_that_is_taken() -> None:
+    with pytest.raises(PortBusy, match=r"\): set `remote\.host`"):
+        Place(ip_address("192.0.2.1"), 0, "remote.port").listen()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(PortBusy, match=r"stop the program .* `api\.port`"),
+    ):
+        Place(ip_address("127.0.0.1"), taken.getsockname()[1], "api.port").listen()
 
 
 async def test_a_second_door_that_cannot_open_leaves_the_first_one_shut(house: House) -> None:

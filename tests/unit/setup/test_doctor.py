@@ -18,6 +18,7 @@ from ccm_orchestrator.setup import (
     program_checks,
     project_checks,
     state_checks,
+    tmux_checks,
     work_checks,
 )
 from ccm_orchestrator.setup.check import Check, Verdict
@@ -113,6 +114,23 @@ def test_the_state_directory(tmp_path: Path) -> None:
     check = state_checks.directory(state)
     assert check.verdict is Verdict.FAIL and "drwxr-x---" in check.found and "chmod" in check.command
     assert not list(state.iterdir()), "examining changes nothing"
+
+
+def test_a_state_directory_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    check = state_checks.directory(tmp_path / "file" / "state")
+    assert check.verdict is Verdict.FAIL and f"{tmp_path}/file is no directory" in check.found
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    check = state_checks.directory(tmp_path / "home" / "state")
+    assert check.verdict is Verdict.FAIL and f"you may not write to {tmp_path}" in check.found
+
+
+def test_a_directory_of_the_tmux_socket_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    socket = tmp_path / "tmux-1" / "ccm"
+    assert tmux_checks.socket_place(socket).verdict is Verdict.OK
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    check = tmux_checks.socket_place(socket)
+    assert check.verdict is Verdict.FAIL and f"you may not write to {tmp_path}" in check.found
 
 
 async def test_the_database(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_a_file_of_answers_is_read(tmp_path: Path) -> None:
         ({"max_agents": 0}, "`max_agents` cannot be used"),
         ({"supabase_url": "https://supabase.com/dashboard/project/abc"}, "`supabase_url` cannot be used"),
         ({"projects": ["shop"]}, "`projects.0` cannot be used"),
+        ({"projects": "shop"}, "`projects` cannot be used.*a list"),
         ({"service": "sometimes"}, "`service` cannot be used"),
     ],
 )
