@@ -40,7 +40,14 @@ while [ $# -gt 0 ]; do
         --from)
             [ $# -gt 1 ] || die "--from needs a wheel, a checkout or a requirement."
             from=$2
-            case $from in *://*) ;; . | .. | */* | *.whl) [ ! -e "$from" ] || from=$(absolute "$from") ;; esac
+            case $from in
+                *://*) ;;
+                /* | . | .. | ./* | ../* | *.whl)
+                    [ -e "$from" ] || die "there is no $from to install from."
+                    from=$(absolute "$from")
+                    ;;
+                */*) [ ! -e "$from" ] || from=$(absolute "$from") ;;
+            esac
             shift
             ;;
         --no-claude) claude='' ;;
@@ -266,4 +273,8 @@ install_command
 case :$PATH: in *:"$bin":*) ;; *) say "put $bin into your PATH: export PATH=\"$bin:\$PATH\"" && PATH=$bin:$PATH ;; esac
 find_command
 set_up || exit
-say "done. Next, in a project: ccm-orchestrator task add 'What is to be done'"
+if [ -n "$dry" ]; then
+    say "nothing was done: these are the steps"
+else
+    say "done. Next, in a project: ccm-orchestrator task add 'What is to be done'"
+fi

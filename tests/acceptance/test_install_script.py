@@ -252,7 +252,16 @@ def test_the_command_stays_where_it_could_not_remove_its_services(machine: Machi
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--nope"], ["--from"], ["--purge"], ["extra"], ["--answers"], ["--answers", "nowhere.toml"]]
+    "arguments",
+    [
+        ["--nope"],
+        ["--from"],
+        ["--from", "/nowhere/x.whl"],
+        ["--purge"],
+        ["extra"],
+        ["--answers"],
+        ["--answers", "nowhere.toml"],
+    ],
 )
 def test_an_option_that_is_none_is_refused_before_anything_is_done(machine: Machine, arguments: list[str]) -> None:
     machine.ready()
