@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,9 @@ def _notify_url_files(said: Wishes, known: Known, asks: bool, secrets: dict[Path
         address = typed(question, "", shown=False)
         if not address:
             return found
+        if not re.match("[A-Za-z][A-Za-z0-9]*://", address):
+            typer.echo("An address begins with the name of a service and `://`.")
+            continue
         name = _target_name(found)
         found[name] = known.config.with_name(f"notify-{name}")
         secrets[found[name]] = Secret(address)

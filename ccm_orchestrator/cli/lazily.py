@@ -2,7 +2,8 @@
 
 `ccm-orchestrator --help`, shell completion and every command that talks to a running daemon would otherwise pay for the
 web framework, the database and the whole engine, which take longer to import than the command itself. What is named
-here is needed by `serve`, `demo`, `init`, `doctor`, `db`, `notify`, `service`, `update`, and where no daemon is found.
+here is needed by `serve`, `demo`, `init`, `doctor`, `config set`, `db`, `notify`, `service`, `update`, and where no
+daemon is found.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Heavy(StrEnum):
     PROVE = "ccm_orchestrator.demo.proving:prove"
     LISTED = "ccm_orchestrator.setup.doctor:listed"
     MEND = "ccm_orchestrator.setup.mending:mend"
+    HOLDER = "ccm_orchestrator.setup.daemon_checks:holder"
     MAKE_BUNDLE = "ccm_orchestrator.setup.support_bundle:make_bundle"
     MIGRATE = "ccm_orchestrator.adapters.supabase.migrator:migrate"
     READ_SCHEMA = "ccm_orchestrator.adapters.supabase.migrator:read_schema"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
 import json
 import os
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PIPE_WIDTH = 160
 """Columns of a table that nobody looks at on a terminal."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Where the output goes to."""
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON: the same that the API answers.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids only, or nothing.")]
@@ -122,6 +126,12 @@ def finish(session: Session, work: Awaitable[Exit | None]) -> Exit:
         return exit_of(error)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        sys.stdout = None  # Python writes what is left once more at the end, and complains
+        typer.echo(f"ccm-orchestrator: What there is to say cannot be written: {error.strerror}.", err=True)
+        return Exit.FAILED
 
 
 def report(error: OrchestratorError) -> None:

@@ -153,8 +153,10 @@ def _what_next(login_missing: bool, service: str) -> Any:
         file = MACHINE_ENVIRONMENT if service == "system" else config_path().with_name("environment")
         again = "ccm-orchestrator service restart" + (" --system" if service == "system" else "")
         keyed = f", or write ANTHROPIC_API_KEY=... into {file} and run `{again}`" if service != "none" else ""
-        return text(f"\nReady but for a login: run `claude` and log in{keyed}.")
+        started = ", and start the daemon with `ccm-orchestrator serve`" if service == "none" else ""
+        return text(f"\nReady but for a login: run `claude` and log in{keyed}{started}.")
+    started = "Start the daemon with `ccm-orchestrator serve`, then hand in" if service == "none" else "Hand in"
     return text(
-        "\nReady. Hand in a task with `ccm-orchestrator task add 'What is to be done'` inside of a project, "
+        f"\nReady. {started} a task with `ccm-orchestrator task add 'What is to be done'` inside of a project, "
         "and look at it with `ccm-orchestrator status`."
     )

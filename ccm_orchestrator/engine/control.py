@@ -181,8 +181,10 @@ class Control:
         """What its own files would do is approved separately. Raises: UnknownProfile, InvalidProject."""
         if project.profile is not None:
             self._check_profile(project.profile)
-        if not project.path.is_absolute() or not await asyncio.to_thread(project.path.is_dir):
+        if not project.path.is_absolute():
             raise InvalidProject(f"Expected the absolute path of a directory, got: {project.path}.")
+        if not await asyncio.to_thread(project.path.is_dir):
+            raise InvalidProject(f"There is no directory {project.path}.")
         resolved = replace(project, path=await asyncio.to_thread(project.path.resolve))
         added = await self._queues.local.add_project(resolved)
         self._projects_changed()

@@ -96,7 +96,8 @@ def _event() -> dict[str, Any]:
 def _status() -> RenderableType:
     health = {"state": HOSTILE, "since": None, "last_error": HOSTILE, "warnings": [HOSTILE]}
     status = {"trouble": HOSTILE, "system_id": HOSTILE, "version": HOSTILE, "agents": 0, "max_agents": 1}
-    return status_report(status | {"tasks": {HOSTILE: 1}, "supabase": health}, [], "http://127.0.0.1:1")
+    known = {"tasks": {HOSTILE: 1}, "supabase": health, "draining": True, "incidents": [HOSTILE]}
+    return status_report(status | known, [], "http://127.0.0.1:1")
 
 
 def _report() -> RenderableType:

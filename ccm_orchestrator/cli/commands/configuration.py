@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 
+from ccm_orchestrator.cli.lazily import Heavy, load
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.plain import text
 from ccm_orchestrator.errors import InvalidSettings
@@ -66,6 +67,9 @@ async def set_value(
         raise InvalidSettings(f"`{key}` cannot be changed here ({error}): edit {path} by hand.") from error
     write_config(path, changed)
     session.show({"path": str(path), "key": key, "value": parse_value(value)}, text(f"{key} is set in {path}."))
+    held = load(Heavy.HOLDER)(session.settings.state_directory)
+    if held is not None and not held.passing:
+        session.note("A daemon runs, and heeds it when it is started anew; agents go on.")
 
 
 def effective(settings: Settings) -> dict[str, Any]:

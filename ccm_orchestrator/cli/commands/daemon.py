@@ -15,6 +15,9 @@ from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.status import status_report
 from ccm_orchestrator.errors import OrchestratorError
 
+MOST_INCIDENTS = 20
+"""So many open ones are told of: `incident list` has all."""
+
 
 def add_to(app: typer.Typer) -> None:
     app.command("serve")(serve)
@@ -65,8 +68,13 @@ async def status(session: Session) -> Exit:
     async with connect(session.settings) as connection:
         found = await connection.get("/api/status")
         agents = await connection.get("/api/agents")
-        session.show(
-            found | {"daemon": "running" if connection.daemon_runs else "stopped"},
-            lambda: status_report(found, agents, session.settings.api_url if connection.daemon_runs else None),
-        )
+        systems = await connection.get("/api/systems", store="local")
+        incidents = (await connection.get("/api/incidents", open_only=True, limit=MOST_INCIDENTS))["items"]
+        found |= {
+            "daemon": "running" if connection.daemon_runs else "stopped",
+            "draining": any(each["draining"] for each in systems if each["system_id"] == found["system_id"]),
+            "incidents": [each["kind"] for each in incidents],
+        }
+        url = session.settings.api_url if connection.daemon_runs else None
+        session.show(found, lambda: status_report(found, agents, url))
         return Exit.OK if connection.daemon_runs else Exit.UNREACHABLE

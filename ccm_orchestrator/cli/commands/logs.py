@@ -56,6 +56,8 @@ async def logs(
                 kept.append(event)
     for event in kept:
         _print(session, event)
+    if not kept and lines and not follow:
+        session.note("Nothing happened yet.")
     while follow:
         async with aclosing(_new(session, cursor, task_id)) as news:
             async for event in news:

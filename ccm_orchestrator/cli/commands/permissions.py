@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,9 @@ from ccm_orchestrator.cli.views.approvals import permission_line, permission_lis
 from ccm_orchestrator.domain.asking import ID_PREFIX
 from ccm_orchestrator.domain.dialogue import AnswerScope
 from ccm_orchestrator.errors import InputError
+
+if TYPE_CHECKING:
+    from ccm_orchestrator.cli.reaching import Connection
 
 AskingRef = Annotated[
     str,
@@ -55,7 +59,11 @@ async def approve(
     session: Session,
     asking: AskingRef,
     answer: Annotated[
-        list[str] | None, typer.Option(metavar="QUESTION=ANSWER", help="Answer to a question; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="[QUESTION=]ANSWER",
+            help="Answer to a question; repeatable. Where one question is asked, the answer alone will do.",
+        ),
     ] = None,
     scope: ScopeOption = AnswerScope.ONCE,
     tool: ToolOption = None,
@@ -63,9 +71,9 @@ async def approve(
     shell_command: CommandOption = None,
 ) -> None:
     """Allow what an agent asks, or answer its question."""
-    answers = dict(_pair(each) for each in answer or ()) or None
     rule = _conditions(tool, path, shell_command)
-    await _decide(session, asking, {"decision": "allow", "answers": answers, "scope": scope.value, "rule": rule})
+    body = {"decision": "allow", "scope": scope.value, "rule": rule}
+    await _decide(session, asking, body, answer or ())
 
 
 async def deny(
@@ -82,8 +90,11 @@ async def deny(
     await _decide(session, asking, {"decision": "deny", "reason": reason, "scope": scope.value, "rule": rule})
 
 
-async def _decide(session: Session, asking: str, body: dict[str, Any]) -> None:
+async def _decide(session: Session, asking: str, body: dict[str, Any], answers: Sequence[str] = ()) -> None:
     async with connect(session.settings) as connection:
+        if answers:
+            questions = await _questions(connection, asking)
+            body |= {"answers": dict(question_and_answer(each, questions) for each in answers)}
         if asking.startswith(ID_PREFIX):
             path = f"/api/permissions/{segment(asking)}"
         else:
@@ -98,8 +109,27 @@ def _conditions(tool: str | None, path: str | None, shell_command: str | None) -
     return {name: value for name, value in given.items() if value is not None} or None
 
 
-def _pair(text: str) -> tuple[str, str]:
-    question, separator, answer = text.rpartition("=")
-    if not separator:
-        raise InputError(f"Expected --answer to be QUESTION=ANSWER, got: {text!r}.")
-    return question, answer
+async def _questions(connection: Connection, asking: str) -> list[str]:
+    """Those of the one request that is meant; none when it is not clear which one is."""
+    if asking.startswith(ID_PREFIX):
+        requests = await connection.get("/api/permissions")
+        requests = [each for each in requests if each["request_id"] == asking]
+    else:
+        requests = await connection.get(f"/api/agents/{(await connection.agent(asking))['run_id']}/permissions")
+    if len(requests) != 1:
+        return []
+    asked = requests[0]["tool_input"].get("questions") or ()
+    return [str(each.get("question", "")) for each in asked if isinstance(each, dict)]
+
+
+def question_and_answer(said: str, questions: Sequence[str]) -> tuple[str, str]:
+    """A question that is asked, and an answer to it, may hold `=` themselves."""
+    for question in questions:
+        if said.startswith(f"{question}="):
+            return question, said.removeprefix(f"{question}=")
+    asked, separator, answer = said.rpartition("=")
+    if separator:
+        return asked, answer
+    if len(questions) == 1:
+        return questions[0], said
+    raise InputError(f"Expected --answer to be QUESTION=ANSWER, got: {said!r}.")

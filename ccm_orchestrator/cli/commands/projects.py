@@ -106,9 +106,9 @@ async def trust(
                 session.note("Nothing was approved.")
                 return Exit.FAILED
         approved = await _approve(connection, report | {"fingerprint": fingerprint or report["fingerprint"]})
-        line = text(f"Project {name} is approved. ")
+        line = text(f"Project {name} is approved.")
         if approved["released"]:
-            line.append_text(text(f"Released: {', '.join(each[:8] for each in approved['released'])}."))
+            line.append_text(text(f" Released: {', '.join(each[:8] for each in approved['released'])}."))
         session.show(approved, line, ids="\n".join(approved["released"]))
         for store in approved["untold"]:
             session.note(f"The store {store} could not be asked: release what waits there with `task release`.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,10 @@ from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.task_report import task_report
 from ccm_orchestrator.cli.views.tasks import task_line, task_table
 from ccm_orchestrator.domain.task import TaskStatus
+from ccm_orchestrator.errors import InputError
+
+if TYPE_CHECKING:
+    from ccm_orchestrator.cli.reaching import Connection
 
 TaskRef = Annotated[str, typer.Argument(metavar="TASK", help="Id of the task, or its beginning.")]
 TaskRefs = Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids of tasks, or their beginnings.")]
@@ -45,7 +50,8 @@ async def list_tasks(
     async with connect(session.settings) as connection:
         page = await connection.get("/api/tasks", **query)
         ids = "\n".join(task["task_id"] for task in page["items"])
-        session.show(page, lambda: task_table(page), ids=ids)
+        narrowed = bool(status or project or tag or before)
+        session.show(page, lambda: task_table(page, narrowed), ids=ids)
 
 
 async def show(
@@ -58,7 +64,18 @@ async def show(
         found = await connection.get(f"/api/tasks/{segment(task)}")
         projects = {each["name"]: each["path"] for each in await connection.get("/api/projects")}
         path = projects.get(found["project"])
-        session.show(found, lambda: task_report(found, path, with_prompt=prompt), ids=found["task_id"])
+        last = await _last_try(connection, found)
+        session.show(found, lambda: task_report(found, path, last, with_prompt=prompt), ids=found["task_id"])
+
+
+async def _last_try(connection: Connection, task: dict[str, Any]) -> dict[str, Any] | None:
+    """The run after which a task waits for another one."""
+    if task["status"] != "queued" or not task["attempt"] + task["infra_attempt"]:
+        return None
+    with suppress(InputError):  # nothing is known of it here: it was another machine's
+        run: dict[str, Any] = await connection.get(f"/api/agents/{task['task_id']}")
+        return run if run["ended_at"] and run["ending"] else None
+    return None
 
 
 async def stop(session: Session, tasks: TaskRefs) -> None:

@@ -48,6 +48,8 @@ def agent_table(agents: list[dict[str, Any]]) -> RenderableType:
 def agent_state(agent: dict[str, Any]) -> RenderableType:
     line = text(agent["agent"], "bold").append("  ").append_text(state_text(agent))
     line.append_text(text(f"  since {ago(agent['since'])}", "dim"))
+    if agent.get("ending"):
+        line.append_text(text(f"\n{agent['ending']}"))
     return Group(line, _explanation(agent["explanation"])) if agent["explanation"] else line
 
 

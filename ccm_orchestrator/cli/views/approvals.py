@@ -42,11 +42,16 @@ def _permission(request: dict[str, Any]) -> RenderableType:
     for asked in _asked(request):
         table.add_row("", text(asked if len(asked) <= INPUT_LENGTH else asked[: INPUT_LENGTH - 1] + "…"))
     if request["status"] == "open":
-        answer = " --answer QUESTION=ANSWER" if request["dialog"] == "question" else ""
+        answer = f" --answer {_answer_form(request)}" if request["dialog"] == "question" else ""
         table.add_row("", text(f"ccm-orchestrator agent approve {request['request_id']}{answer}", "dim"))
     else:
         table.add_row("", permission_line(request))
     return table
+
+
+def _answer_form(request: dict[str, Any]) -> str:
+    questions = request["tool_input"].get("questions")
+    return "ANSWER" if isinstance(questions, list) and len(questions) == 1 else "QUESTION=ANSWER"
 
 
 def _asked(request: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -57,7 +57,18 @@ def _fields(*names: str) -> Callable[[Data], str]:
 
 
 def _everything(data: Data) -> str:
-    return " ".join(f"{name}={value}" for name, value in data.items() if value not in (None, "", [], {}))
+    """What was used comes last, and in short: the line may be cut there."""
+    told = [f"{name}={value}" for name, value in data.items() if value not in (None, "", [], {}) and name != "usage"]
+    usage = data.get("usage")
+    return " ".join([*told, *(_usage(usage) if isinstance(usage, Mapping) else ())])
+
+
+def _usage(usage: Data) -> Iterator[str]:
+    tokens = sum(value for name, value in usage.items() if name.endswith("_tokens") and isinstance(value, int))
+    if tokens:
+        yield f"tokens={tokens}"
+    if usage.get("cost_usd"):
+        yield f"cost_usd={usage['cost_usd']}"
 
 
 def _bash_output(data: Data) -> str:

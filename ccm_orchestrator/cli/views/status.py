@@ -12,17 +12,29 @@ from ccm_orchestrator.cli.views.plain import ago, text
 from ccm_orchestrator.cli.views.tables import facts
 from ccm_orchestrator.cli.views.tasks import STATUS_STYLE
 
+DRAINED = " until `ccm-orchestrator system drain --off`"
+
 
 def status_report(status: dict[str, Any], agents: list[dict[str, Any]], url: str | None) -> RenderableType:
-    """`url` None: no daemon runs."""
+    """What `status --json` prints, and the agents that live. `url` None: no daemon runs."""
     table = facts()
     table.add_row("daemon", _daemon(status, url))
     table.add_row("system", text(f"{status['system_id']} · ccm-orchestrator {status['version']}"))
     table.add_row("agents", f"{status['agents']} of at most {status['max_agents']}")
     table.add_row("tasks", _tasks(status["tasks"]))
+    if status["draining"]:
+        table.add_row("drained", text("claims nothing new", "yellow").append(DRAINED))
+    if status["incidents"]:
+        table.add_row("incidents", _incidents(status["incidents"]))
     if status.get("supabase"):
         table.add_row("supabase", _supabase(status["supabase"]))
     return Group(table, "", agent_table(agents)) if agents else table
+
+
+def _incidents(kinds: list[str]) -> Text:
+    """`tmux server lost; see `ccm-orchestrator incident list``"""
+    told = ", ".join(dict.fromkeys(kind.replace("_", " ") for kind in kinds))
+    return text(told, "red").append("; see `ccm-orchestrator incident list`")
 
 
 def _supabase(health: dict[str, Any]) -> Text:

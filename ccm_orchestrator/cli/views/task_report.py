@@ -19,13 +19,21 @@ SHOWN_PATHS = 20
 RULE_WIDTH = 80
 
 
-def task_report(task: dict[str, Any], project_path: str | None, with_prompt: bool = False) -> RenderableType:
-    """`task` is the API's whole task; `project_path` None: the project is not registered any more."""
+def task_report(
+    task: dict[str, Any],
+    project_path: str | None,
+    last_try: dict[str, Any] | None = None,
+    with_prompt: bool = False,
+) -> RenderableType:
+    """`task` is the API's whole task; `project_path` None: the project is not registered any more; `last_try` is the
+    run that a queued task has behind it."""
     parts: list[RenderableType] = [_heading(task), _facts(task)]
     if with_prompt:
         parts += [_rule("prompt"), text(task["prompt"])]
     if task["hold"]:
         parts += [_rule("held"), *_hold(task)]
+    if last_try:
+        parts += [_rule("the last try"), text(f"{ago(last_try['ended_at'])}: {last_try['ending']}", "yellow")]
     if task["result"]:
         parts += _result(task["result"])
     parts += [_rule("go on"), *_ways_on(task, project_path)]

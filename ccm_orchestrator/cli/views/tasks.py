@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ccm_orchestrator.cli.views.plain import ago, text
@@ -54,7 +54,10 @@ def task_line(task: dict[str, Any]) -> Text:
     return line.append_text(text(f"  ({remark(task)})", "dim")) if remark(task) else line
 
 
-def task_table(page: dict[str, Any]) -> RenderableType:
+def task_table(page: dict[str, Any], narrowed: bool = False) -> RenderableType:
+    """`narrowed`: not all were asked for."""
+    if not page["items"] and narrowed:
+        return text("No such tasks; `ccm-orchestrator task list` shows those there are.")
     if not page["items"]:
         return text('No tasks; add one with `ccm-orchestrator task add "What to do"`.')
     table = listing("task", "status", "project", "created", "tries", "title", elastic="title")
@@ -68,6 +71,6 @@ def task_table(page: dict[str, Any]) -> RenderableType:
             f"{task['attempt']}/{task['max_attempts']}",
             title.append_text(text(f"  {remark(task)}", "dim")) if remark(task) else title,
         )
-    if page["next_before"]:
-        table.caption = text(f"More: --before {short_id(page['next_before'])}")
-    return table
+    if page["next_before"] is None:
+        return table
+    return Group(table, text(f"There are more: --before {short_id(page['next_before'])}", "dim"))

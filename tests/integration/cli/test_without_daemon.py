@@ -3,6 +3,8 @@
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -150,14 +152,15 @@ def test_rules_are_added_listed_and_removed(ccm: CommandLine) -> None:
         (("agent", "send", "ffffffff", "hi"), "There is no run or agent 'ffffffff'"),
         (("agent", "stop", "ffffffff"), "There is no run or agent 'ffffffff'"),
         (("agent", "approve", "ffffffff"), "There is no run or agent 'ffffffff'"),
-        (("agent", "approve", "ffffffff", "--answer", "x"), "Expected --answer to be QUESTION=ANSWER, got: 'x'."),
+        (("agent", "approve", "ffffffff", "--answer", "x"), "There is no run or agent 'ffffffff'"),
+        (("agent", "approve", "perm-f", "--answer", "x"), "Expected --answer to be QUESTION=ANSWER, got: 'x'."),
+        (("project", "add", "/nowhere"), "There is no directory /nowhere."),
         (("approval", "rule", "add", "allow"), "neither a tool nor a path nor a command"),
         (("approval", "rule", "add", "allow", "--path", "../x"), "Expected `path` to be absolute or to go down"),
         (("approval", "rule", "remove", "rule-f"), "There is no stored approval rule 'rule-f'"),
         (("logs", "ffffffff"), "There is no run or agent 'ffffffff'"),
         (("attach",), "No agent lives"),
         (("attach", "ffffffff"), "There is no run or agent 'ffffffff'"),
-        (("project", "add", "/nowhere"), "Expected the absolute path of a directory, got: /nowhere."),
         (("project", "remove", "nix"), "There is no project named 'nix'"),
         (("config", "get", "nix"), "There is no setting `nix`"),
         (("serve", "--port", "0"), "expected `api.port` to be a whole number from 1 to 65535, got: 0, in the command"),
@@ -196,6 +199,34 @@ def test_status_tells_that_no_daemon_runs(ccm: CommandLine) -> None:
     assert said.code == Exit.UNREACHABLE
     assert said.json["daemon"] == "stopped" and "queued" in said.json["tasks"]
     assert "does not run" in ccm("status").out
+
+
+def test_what_is_stopped_before_the_first_daemon_ran_keeps_it_from_beginning_anything(tmp_path: Path) -> None:
+    with command_line(tmp_path, CalledHere) as ccm:
+        assert "Nothing happened yet." in ccm("logs").err
+        assert (ccm("status", "--json").json["draining"], ccm("status", "--json").json["incidents"]) == (False, [])
+        said = ccm("stop-all")
+        assert (said.code, said.err) == (Exit.OK, "") and "No agent was running." in said.out
+        assert ccm("status", "--json").json["draining"]
+        assert "claims nothing new" in ccm("status").out
+
+
+def test_a_place_that_is_full_is_one_sentence(ccm: CommandLine) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ccm_orchestrator", "project", "list", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ccm.env,
+            check=False,
+        )
+    assert done.returncode == Exit.FAILED
+    assert done.stderr == "ccm-orchestrator: What there is to say cannot be written: No space left on device.\n"
+
+
+def test_a_filter_that_matches_nothing_does_not_say_that_there_are_no_tasks(ccm: CommandLine) -> None:
+    assert "No such tasks" in ccm("task", "list", "--tag", "nobody-has-it").out
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,11 @@ async def test_projects_are_registered_by_directories_that_exist(
 ) -> None:
     made = await api.post("/api/projects", json={"path": str(tmp_path), "profile": "brain"})
     assert (made.status_code, made.json()["name"]) == (201, tmp_path.name)
-    for path in (str(tmp_path / "gone"), "relative", __file__, ""):
+    gone, wanted = str(tmp_path / "gone"), "Expected the absolute path of a directory"
+    words = {gone: f"There is no directory {gone}.", __file__: "There is no directory", "relative": wanted, "": wanted}
+    for path, said in words.items():
         refused = await api.post("/api/projects", json={"path": path, "name": "x"})
-        assert refused.status_code == 422 and "Expected the absolute path of a directory" in refused.json()["detail"]
+        assert refused.status_code == 422 and said in refused.json()["detail"]
     unknown = await api.post("/api/projects", json={"path": str(tmp_path), "profile": "wizard"})
     assert unknown.json()["type"].endswith("unknown-profile")
     assert (await api.delete(f"/api/projects/{tmp_path.name}")).status_code == 204

@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from rich.console import Console, RenderableType
 
 from ccm_orchestrator.api.approval_schemas import ApprovalRuleOutput, PermissionOutput
+from ccm_orchestrator.cli.commands.permissions import question_and_answer
 from ccm_orchestrator.cli.views.approvals import permission_line, permission_list, rule_line, rule_table
 from ccm_orchestrator.cli.views.projects import trust_report
 from ccm_orchestrator.domain.dialogue import (
@@ -20,6 +22,7 @@ from ccm_orchestrator.domain.dialogue import (
     Verdict,
 )
 from ccm_orchestrator.domain.rules import ApprovalRule, RuleDecision
+from ccm_orchestrator.errors import InputError
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 ASKED = PermissionRequest(
@@ -53,6 +56,11 @@ def test_permissions_say_how_to_answer() -> None:
     assert f"agent approve {ASKED.request_id}" in page and "ccm-1f3c9a2b" in page and "in shop" in page
     decided = replace(ASKED, status=PermissionStatus.DECIDED, verdict=Verdict(Decision.DENY, "cli:me"))
     assert "deny by cli:me." in shown(permission_list([as_json(decided)]))
+    question = {"question": "Which colour?", "options": []}
+    asked = replace(ASKED, dialog="question", tool_input={"questions": [question]})
+    assert "--answer ANSWER" in shown(permission_list([as_json(asked)]))
+    asked = replace(asked, tool_input={"questions": [question, question]})
+    assert "--answer QUESTION=ANSWER" in shown(permission_list([as_json(asked)]))
     assert "No agent asks anything" in shown(permission_list([]))
 
 
@@ -94,3 +102,11 @@ def test_rules_are_one_line_each() -> None:
         for words in ("rule-1", "deny", "command 'git push *'", "task 3f2a9c1d", "for ada", "this very input"):
             assert words in page
     assert "people are asked everything" in shown(rule_table([]))
+
+
+def test_the_answer_to_the_one_question_that_is_asked_needs_no_question() -> None:
+    assert question_and_answer("Blue", ["Which colour?"]) == ("Which colour?", "Blue")
+    assert question_and_answer("Which colour?=Blue", ["Which colour?"]) == ("Which colour?", "Blue")
+    assert question_and_answer("Is a=b?=x=y", ["Is a=b?", "Why?"]) == ("Is a=b?", "x=y")
+    with pytest.raises(InputError, match="QUESTION=ANSWER, got: 'Blue'"):
+        question_and_answer("Blue", ["Which colour?", "Why?"])

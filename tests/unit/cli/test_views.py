@@ -151,6 +151,13 @@ def test_a_held_task_says_what_to_mend() -> None:
     assert "and more" in page and "attach" not in page, "its agent has ended"
 
 
+def test_a_task_that_waits_for_another_try_says_how_the_last_one_ended() -> None:
+    task = as_json(dataclasses.replace(TASK, status=TaskStatus.QUEUED))
+    last = {"ended_at": NOW.isoformat(), "ending": "tmux would not create the session."}
+    assert ": tmux would not create the session." in shown(task_report(task, "/sample", last))
+    assert "the last try" not in shown(task_report(task, "/sample"))
+
+
 def test_a_running_task_says_how_to_look() -> None:
     page = shown(task_report(as_json(dataclasses.replace(TASK, status=TaskStatus.RUNNING)), "/sample"))
     assert "ccm-orchestrator attach ccm-1f3c9a2b" in page and "agent permissions" not in page
@@ -207,6 +214,9 @@ def test_events_say_what_matters() -> None:
     assert details("permission.requested", asked) == "Bash date perm-1"
     assert details("hook", {"hook_event_name": "Stop", "reason": "other"}) == "Stop reason=other"
     assert details("bash_output", {"exit_code": 2, "stderr": "boom"}) == "exit 2: boom"
+    usage = {"input_tokens": 3, "output_tokens": 4, "cost_usd": 0.5, "source": "transcript"}
+    assert details("task.failed", {"usage": usage, "reason": "boom"}) == "reason=boom tokens=7 cost_usd=0.5"
+    assert details("task.queued", {"usage": {"input_tokens": 0, "cost_usd": None}, "attempt": 1}) == "attempt=1"
     assert (
         details("tool_use_start", {"tool_name": "Read", "parameters": {"file_path": "a.py"}}) == "Read file_path=a.py"
     )
