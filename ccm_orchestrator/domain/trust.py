@@ -60,10 +60,10 @@ def untrusted(project: str, risks: Sequence[Risk]) -> str:
     """Why a task of the project is held, and what to do."""
     files = ", ".join(risk.file for risk in risks[:SHOWN_FILES])
     more = f" and {len(risks) - SHOWN_FILES} more" if len(risks) > SHOWN_FILES else ""
-    return (
-        f"{_UNAPPROVED}{files}{more}. Look at it with `ccm-orchestrator project show {project}`, "
-        f"and approve it with `ccm-orchestrator project trust {project}`."
-    )
+    look = f"{_UNAPPROVED}{files}{more}. Look at it with `ccm-orchestrator project show {project}`"
+    if (reason := refusal(risks)) is not None:
+        return f"{look}. {reason} Change it, and release the task."
+    return f"{look}, and approve it with `ccm-orchestrator project trust {project}`."
 
 
 def untrusted_hold(project: str, risks: Sequence[Risk]) -> Hold:

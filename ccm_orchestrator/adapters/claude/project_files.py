@@ -133,10 +133,13 @@ class _Tree:
 
     def _plugins(self, place: Path) -> Iterator[Risk]:
         """A skill's directory that has a manifest is a plugin, and runs without being installed or turned on."""
-        with suppress(OSError):
-            for path in sorted((place / SKILLS).iterdir()):
-                if os.path.lexists(path / PLUGIN):
-                    yield self._risk(path, [*_effects_of_plugin(path)], partial(self._plugin_parts, path, place))
+        try:
+            paths = sorted((place / SKILLS).iterdir())
+        except OSError:  # what may not be listed is no list of plugins for anybody
+            return
+        for path in paths:
+            if os.path.lexists(path / PLUGIN):
+                yield self._risk(path, [*_effects_of_plugin(path)], partial(self._plugin_parts, path, place))
 
     def _plugin_parts(self, plugin: Path, place: Path) -> list[bytes]:
         contents = (content_of(plugin / name) for name in _CONFIGURATION)

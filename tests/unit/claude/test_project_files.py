@@ -162,6 +162,15 @@ def test_the_order_and_harmless_parts_of_a_file_are_no_change(repo: Path) -> Non
     assert fingerprint(risks_of(repo)) != fingerprint(before)
 
 
+def test_attack_44_a_claude_directory_that_is_a_link_is_looked_into(repo: Path, tmp_path: Path) -> None:
+    put(tmp_path, "outside/settings.json", HOOK)
+    (repo / ".claude").symlink_to(tmp_path / "outside")
+    (before,) = risks_of(repo)
+    assert before.file == ".claude/settings.json"
+    put(tmp_path, "outside/settings.json", {"apiKeyHelper": "evil"})
+    assert risks_of(repo)[0].digest != before.digest
+
+
 def test_files_that_are_none_hold_nobody_up(repo: Path) -> None:
     (repo / ".claude").mkdir()
     os.mkfifo(repo / ".claude" / "settings.json")

@@ -123,7 +123,10 @@ async def test_attack_44_what_is_too_much_to_be_looked_at_is_never_approved(home
         await approve(trust)
     assert [finding.approved for finding in (await trust.report("demo")).findings] == [True, False]
     await home.start()
-    await held(home, await home.add())
+    task = await held(home, await home.add())
+    assert task.hold is not None and task.hold.detail.endswith(
+        "That cannot be approved: .claude/skills holds more than 10000 files. Change it, and release the task."
+    )
 
 
 async def test_an_approval_that_comes_while_the_task_is_being_held_is_not_lost(
