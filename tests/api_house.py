@@ -113,7 +113,7 @@ class House:
         self.control = Control(
             queues=Queues(self.store, self.remotes),
             journal=self.journal,
-            outbox=MemoryOutbox(),
+            outbox=MemoryOutbox(self.events),
             bus=self.bus,
             terminal=self.terminal,
             launchpad=self.launchpad,

@@ -84,10 +84,10 @@ class Courier:
         for deed in await self._parts.outbox.deeds(self._queue.name):
             heart.beat()
             kind, data = await self._tell(deed, heart)
-            await self._parts.outbox.settle(deed)
-            self._leases.forget(deed.key)
             event = BusEvent(kind, self._parts.clock.now(), deed.task_id, deed.run_id, data)
-            await self._parts.bus.publish(event)
+            await self._parts.outbox.settle(deed, [event])
+            self._leases.forget(deed.key)
+            self._parts.bus.wake({kind})
 
     async def _tell(self, deed: Deed, heart: Heart) -> tuple[EventKind, dict[str, object]]:
         """What to publish of it. Raises: StoreUnavailable and its kin."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ccm_orchestrator.domain.events import BusEvent
 from ccm_orchestrator.domain.task import LeaseKey, Task
+from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.outbox import Deed, Metric
 
 
 class MemoryOutbox:
-    def __init__(self) -> None:
+    def __init__(self, events: EventStore) -> None:
+        self._events = events
         self._deeds: dict[tuple[str, LeaseKey], Deed] = {}
         self._tasks: dict[str, Task] = {}
         self._cursors: dict[str, int] = {}
@@ -21,8 +24,9 @@ class MemoryOutbox:
     async def deeds(self, store: str, limit: int = 100) -> Sequence[Deed]:
         return [deed for deed in list(self._deeds.values()) if deed.store == store][:limit]
 
-    async def settle(self, deed: Deed) -> None:
+    async def settle(self, deed: Deed, told: Sequence[BusEvent] = ()) -> None:
         self._deeds.pop((deed.store, deed.key), None)
+        await self._events.append(told)
 
     async def keep_task(self, run_id: str, task: Task) -> None:
         self._tasks[run_id] = task

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from ccm_orchestrator.domain.events import BusEvent
 from ccm_orchestrator.domain.leasing import Release
 from ccm_orchestrator.domain.result import TaskResult
 from ccm_orchestrator.domain.task import LeaseKey, Task
@@ -49,8 +50,8 @@ class Outbox(Protocol):
     async def deeds(self, store: str, limit: int = 100) -> Sequence[Deed]:
         """Not told yet, oldest first."""
 
-    async def settle(self, deed: Deed) -> None:
-        """It was told."""
+    async def settle(self, deed: Deed, told: Sequence[BusEvent] = ()) -> None:
+        """It was told; what is said of it here is durable together with that."""
 
     async def keep_task(self, run_id: str, task: Task) -> None:
         """As it was claimed: what a run needs of it must not depend on its store being reachable."""

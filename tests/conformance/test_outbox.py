@@ -1,5 +1,6 @@
 """What every outbox keeps."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -8,11 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from ccm_orchestrator.adapters.sqlite import events
+from ccm_orchestrator.adapters.sqlite.events import SqliteEventStore
 from ccm_orchestrator.adapters.sqlite.outbox import SqliteOutbox
+from ccm_orchestrator.domain.events import BusEvent, EventKind
 from ccm_orchestrator.domain.leasing import Release, ReleaseKind
 from ccm_orchestrator.domain.task import Hold, HoldReason, NewTask, stored_task
+from ccm_orchestrator.errors import StoreError
 from ccm_orchestrator.fakes.clock import START
+from ccm_orchestrator.fakes.memory_journal import MemoryEventStore
 from ccm_orchestrator.fakes.memory_outbox import MemoryOutbox
+from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.outbox import Deed, Metric, Outbox
 from tests.stores import FAILED, SUCCEEDED, opened
 
@@ -21,13 +28,24 @@ HELD = Release(ReleaseKind.VOLUNTARY, "too dear", START, Hold(HoldReason.BUDGET,
 GIVEN_BACK = Deed("supabase", "2" * 32, "task-two", 1, FAILED, HELD, START)
 
 
+Kept = tuple[Outbox, EventStore]
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-async def outbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Outbox]:
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+    """An outbox, and the event log beside it."""
     async with AsyncExitStack() as stack:
         if request.param == "memory":
-            yield MemoryOutbox()
+            log = MemoryEventStore()
+            yield MemoryOutbox(log), log
         else:
-            yield SqliteOutbox(await opened(stack, tmp_path / "ccm.db"))
+            database = await opened(stack, tmp_path / "ccm.db")
+            yield SqliteOutbox(database), SqliteEventStore(database)
+
+
+@pytest.fixture
+def outbox(kept: Kept) -> Outbox:
+    return kept[0]
 
 
 async def test_deeds_come_back_whole_and_in_order_until_they_are_settled(outbox: Outbox) -> None:
@@ -39,6 +57,29 @@ async def test_deeds_come_back_whole_and_in_order_until_they_are_settled(outbox:
     await outbox.settle(FINISHED)
     await outbox.settle(FINISHED)
     assert await outbox.deeds("supabase") == [GIVEN_BACK]
+
+
+async def test_what_is_said_of_a_deed_is_in_the_log_as_soon_as_it_is_settled(kept: Kept) -> None:
+    outbox, log = kept
+    await outbox.put(FINISHED)
+    said = BusEvent(EventKind.TASK_SUCCEEDED, START, FINISHED.task_id, FINISHED.run_id, {"attempt": 1})
+    await outbox.settle(FINISHED, [said])
+    assert [stored.event for stored in await log.read(0)] == [said]
+    assert await outbox.deeds("supabase") == []
+
+
+async def test_a_deed_of_which_nothing_can_be_said_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncExitStack() as stack:
+        outbox = SqliteOutbox(await opened(stack, tmp_path / "ccm.db"))
+        await outbox.put(FINISHED)
+
+        def full(*_: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(events, "append", full)
+        with pytest.raises(StoreError):
+            await outbox.settle(FINISHED, [BusEvent(EventKind.TASK_SUCCEEDED, START)])
+        assert await outbox.deeds("supabase") == [FINISHED]
 
 
 async def test_a_claim_ends_once(outbox: Outbox) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from ccm_orchestrator.adapters.sqlite import events
 from ccm_orchestrator.adapters.sqlite.database import Database
 from ccm_orchestrator.adapters.sqlite.documents import Stored, document, read_document
+from ccm_orchestrator.domain.events import BusEvent
 from ccm_orchestrator.domain.task import Task
 from ccm_orchestrator.ports.outbox import Deed, Metric
 
@@ -35,8 +37,12 @@ class SqliteOutbox:
         statement = "SELECT deed FROM outbox WHERE store = ? ORDER BY seq LIMIT ?"
         return [read_document(_DEEDS, text) for text in await self._texts(statement, store, limit)]
 
-    async def settle(self, deed: Deed) -> None:
-        await self._execute(_SETTLE, deed.store, deed.task_id, deed.fence)
+    async def settle(self, deed: Deed, told: Sequence[BusEvent] = ()) -> None:
+        def both(connection: sqlite3.Connection) -> None:
+            connection.execute(_SETTLE, (deed.store, deed.task_id, deed.fence))
+            events.append(connection, told)
+
+        await self._database.write(both)
 
     async def keep_task(self, run_id: str, task: Task) -> None:
         await self._execute("INSERT OR REPLACE INTO kept_tasks VALUES (?, ?)", run_id, document(task))

@@ -147,7 +147,7 @@ class House:
         self.store = Store(self.clock)
         self.events = MemoryEventStore()
         self.journal = MemoryJournal(self.clock, self.events)
-        self.outbox = MemoryOutbox()
+        self.outbox = MemoryOutbox(self.events)
         self.remotes: list[Queue] = []
         self.trust = MemoryTrustStore()
         self.watch = FakeWatch()
