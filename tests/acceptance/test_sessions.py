@@ -202,6 +202,9 @@ def test_a_failure_is_told_as_an_error_before_the_end(daemon: Sandbox) -> None:
 
 
 def test_the_command_line_holds_a_conversation(daemon: Sandbox) -> None:
+    elsewhere = daemon.directory / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    daemon.run("project", "add", str(elsewhere))  # so that the project is the one that the command is called in
     begun_by_command = daemon.run("session", "start", "Say hello. [scenario:chat]")
     assert begun_by_command.stdout == "Hello. What shall I do?\n"
     session_id = begun_by_command.stderr.split()[-1]

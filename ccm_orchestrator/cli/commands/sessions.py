@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ccm_orchestrator.cli.commands.add_task import project_here
 from ccm_orchestrator.cli.connection import connect, segment
 from ccm_orchestrator.cli.exits import Exit
 from ccm_orchestrator.cli.lazily import Heavy, load
 from ccm_orchestrator.cli.session import Session, command
 from ccm_orchestrator.cli.views.sessions import event_json, session_table, spoken
 from ccm_orchestrator.domain.task import TaskStatus
-from ccm_orchestrator.errors import DaemonUnreachable
+from ccm_orchestrator.errors import DaemonUnreachable, InvalidTask
 
 if TYPE_CHECKING:
     from ccm_orchestrator.cli.reaching import Connection
@@ -50,7 +52,9 @@ async def list_sessions(
 async def start(
     session: Session,
     prompt: Prompt,
-    project: Annotated[str | None, typer.Option(help="Default: the only one there is.")] = None,
+    project: Annotated[
+        str | None, typer.Option(help="Default: the one you are in, else the only one there is.")
+    ] = None,
     profile: Annotated[str | None, typer.Option(help="Default: the project's, else `executor`.")] = None,
     model: Model = None,
     tool: Annotated[list[str] | None, typer.Option(help="Keep the agent to these tools; repeatable.")] = None,
@@ -58,8 +62,15 @@ async def start(
     """Begin a conversation, and show what the agent writes until its turn has ended. Ctrl-C leaves it at work."""
     async with connect(session.settings) as connection:
         sessions = _sessions(connection)
+        project = project or await _here(connection)
         events = sessions.spawn(prompt, project=project, profile=profile, model=model, tools_allowed=tool)
         return await _follow(session, events)
+
+
+async def _here(connection: Connection) -> str | None:
+    with suppress(InvalidTask):
+        return await project_here(connection, Path.cwd())
+    return None
 
 
 async def resume(session: Session, session_id: SessionId, prompt: Prompt, model: Model = None) -> Exit:
