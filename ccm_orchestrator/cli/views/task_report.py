@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -71,7 +72,11 @@ def _claimed(task: dict[str, Any]) -> str:
 
 
 def _limits(task: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    if task["run_after"] and task["status"] == "queued":
+    if (
+        task["run_after"]
+        and task["status"] == "queued"
+        and datetime.fromisoformat(task["run_after"]) > datetime.now(UTC)
+    ):
         yield "not before", f"{ago(task['run_after'])} ({task['run_after']})"
     if task["after"]:
         yield "after", ", ".join(task["after"])

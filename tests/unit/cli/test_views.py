@@ -156,6 +156,8 @@ def test_a_task_that_waits_for_another_try_says_how_the_last_one_ended() -> None
     last = {"ended_at": NOW.isoformat(), "ending": "tmux would not create the session."}
     assert ": tmux would not create the session." in shown(task_report(task, "/sample", last))
     assert "the last try" not in shown(task_report(task, "/sample"))
+    assert "not before" not in shown(task_report(task | {"run_after": "2026-01-01T00:00:00Z"}, "/sample")), "it is over"
+    assert "not before" in shown(task_report(task | {"run_after": "2999-01-01T00:00:00Z"}, "/sample"))
 
 
 def test_a_running_task_says_how_to_look() -> None:
