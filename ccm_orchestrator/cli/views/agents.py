@@ -32,7 +32,9 @@ def state_text(agent: dict[str, Any]) -> Text:
 def agent_table(agents: list[dict[str, Any]]) -> RenderableType:
     if not agents:
         return text("No agents live; `--all` also lists those that have ended.")
-    table = listing("agent", "state", "since", "project", "task", "title", elastic="title")
+    table = listing(
+        "agent", "state", "since", "project", "task", "title", elastic="title", spare=("task", "since", "project")
+    )
     for agent in agents:
         table.add_row(
             text(agent["agent"], "bold"),

@@ -73,7 +73,7 @@ def rule_line(rule: dict[str, Any], begin: str = "Rule") -> Text:
 def rule_table(rules: list[dict[str, Any]]) -> RenderableType:
     if not rules:
         return text("There is no rule: people are asked everything.")
-    table = listing("rule", "decision", "what", "by", elastic="what")
+    table = listing("rule", "decision", "what", "by", elastic="what", spare=("by",))
     for rule in rules:
         decision = text(rule["decision"], DECISION_STYLE.get(rule["decision"], ""))
         table.add_row(text(rule["rule_id"]), decision, text(_conditions(rule)), text(rule["created_by"]))

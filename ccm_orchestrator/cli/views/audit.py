@@ -17,7 +17,17 @@ def audit_table(page: Mapping[str, Any]) -> RenderableType:
     entries = page["items"]
     if not entries:
         return text("Nothing of that kind was recorded.")
-    table = listing("no", "when", "who", "from", "answer", "action", "target", elastic="target")
+    table = listing(
+        "no",
+        "when",
+        "who",
+        "from",
+        "answer",
+        "action",
+        "target",
+        elastic="target",
+        spare=("no", "from", "answer", "when"),
+    )
     for entry in entries:
         at = datetime.fromisoformat(entry["at"]).astimezone()
         table.add_row(

@@ -15,7 +15,9 @@ from ccm_orchestrator.cli.views.tables import listing
 def incident_table(page: Mapping[str, Any], everything: bool) -> RenderableType:
     if not page["items"]:
         return text("There was no incident." if everything else "No incident is open; --all shows those that are over.")
-    table = listing("no", "since", "what", "of", "over after", "detail", elastic="detail")
+    table = listing(
+        "no", "since", "what", "of", "over after", "detail", elastic="detail", spare=("no", "over after", "of", "since")
+    )
     for incident in page["items"]:
         opened = datetime.fromisoformat(incident["opened_at"])
         table.add_row(

@@ -17,7 +17,7 @@ COLOURS = {"queued": "yellow", "sent": "green", "failed": "red", "withdrawn": "d
 def notification_table(page: Mapping[str, Any]) -> RenderableType:
     if not page["items"]:
         return text("Nobody was told anything of that kind.")
-    table = listing("no", "when", "to", "what", "status", "says", elastic="says")
+    table = listing("no", "when", "to", "what", "status", "says", elastic="says", spare=("no", "to", "when"))
     for told in page["items"]:
         at = datetime.fromisoformat(told["at"]).astimezone()
         times = f" ({told['count']} times)" if told["count"] > 1 else ""

@@ -23,7 +23,17 @@ LONGEST_INPUT = 100
 def session_table(sessions: Sequence[Mapping[str, Any]]) -> RenderableType:
     if not sessions:
         return text("There is no session; `session start PROMPT` begins one.")
-    table = listing("session", "status", "turns", "last used", "project", "profile", "type", elastic="type")
+    table = listing(
+        "session",
+        "status",
+        "turns",
+        "last used",
+        "project",
+        "profile",
+        "type",
+        elastic="type",
+        spare=("profile", "turns", "last used", "project"),
+    )
     for each in sessions:
         table.add_row(
             text(each["session_id"], "bold"),

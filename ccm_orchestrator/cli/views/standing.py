@@ -33,7 +33,17 @@ def standing_line(agent: dict[str, Any]) -> Text:
 def standing_table(agents: list[dict[str, Any]]) -> RenderableType:
     if not agents:
         return text("There is no standing agent; `agent create NAME` makes one.")
-    table = listing("agent", "status", "since", "project", "profile", "process", "detail", elastic="detail")
+    table = listing(
+        "agent",
+        "status",
+        "since",
+        "project",
+        "profile",
+        "process",
+        "detail",
+        elastic="detail",
+        spare=("process", "profile", "since", "project"),
+    )
     for agent in agents:
         table.add_row(
             text(agent["agent"], "bold"),
@@ -50,7 +60,7 @@ def standing_table(agents: list[dict[str, Any]]) -> RenderableType:
 def message_table(messages: list[dict[str, Any]]) -> RenderableType:
     if not messages:
         return text("Nothing was sent to it.")
-    table = listing("message", "status", "sent", "text", "answer", elastic="answer")
+    table = listing("message", "status", "sent", "text", "answer", elastic="answer", spare=("sent", "message"))
     for message in messages:
         table.add_row(
             text(short_id(message["message_id"])),

@@ -60,7 +60,9 @@ def task_table(page: dict[str, Any], narrowed: bool = False) -> RenderableType:
         return text("No such tasks; `ccm-orchestrator task list` shows those there are.")
     if not page["items"]:
         return text('No tasks; add one with `ccm-orchestrator task add "What to do"`.')
-    table = listing("task", "status", "project", "created", "tries", "title", elastic="title")
+    table = listing(
+        "task", "status", "project", "created", "tries", "title", elastic="title", spare=("tries", "created", "project")
+    )
     for task in page["items"]:
         title = text(task["title"])
         table.add_row(

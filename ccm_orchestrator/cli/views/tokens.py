@@ -19,7 +19,17 @@ def new_key(key: dict[str, Any]) -> RenderableType:
 def key_table(keys: list[dict[str, Any]]) -> RenderableType:
     if not keys:
         return text("There is no API key; make one with `ccm-orchestrator token create NAME --scope read`.")
-    table = listing("key", "name", "scopes", "for", "made", "last used", "ends", elastic="name")
+    table = listing(
+        "key",
+        "name",
+        "scopes",
+        "for",
+        "made",
+        "last used",
+        "ends",
+        elastic="name",
+        spare=("made", "last used", "for", "scopes"),
+    )
     for key in keys:
         table.add_row(
             text(key["prefix"], "bold"),
