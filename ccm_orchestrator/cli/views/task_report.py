@@ -163,8 +163,9 @@ def _ways_on(task: dict[str, Any], project_path: str | None) -> Iterator[Rendera
         yield text(f"ccm-orchestrator attach {task['agent']}")
     if task["status"] == "waiting":
         yield text(f"ccm-orchestrator agent permissions {task['agent']}")
-    if ended and task["result"] and task["result"]["session_id"] and project_path:
-        yield text(f"cd {shlex.quote(project_path)} && claude --resume {task['result']['session_id']}")
+    result = task["result"] if ended else None
+    if result and result["session_id"] and result["transcript_path"] and project_path:  # else nothing can be resumed
+        yield text(f"cd {shlex.quote(project_path)} && claude --resume {result['session_id']}")
     if task["status"] in ("failed", "cancelled"):
         yield text(f"ccm-orchestrator task retry {short_id(task['task_id'])}")
     yield text(f"ccm-orchestrator logs {short_id(task['task_id'])}")

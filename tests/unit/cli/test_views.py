@@ -75,6 +75,7 @@ RESULT = TaskResult(
     git=GitChange("a" * 40, "b" * 40, ("bbbbbbb Fix it",), ("a.py", "new.txt"), " a.py | 2 +-\n"),
     duration_s=75.0,
     session_id="session-1",
+    transcript_path="/home/me/.claude/projects/-my-sample/session-1.jsonl",
 )
 RUN = Run(
     run_id=RUN_ID,
@@ -140,6 +141,13 @@ def test_a_failed_task_says_why_and_what_to_do() -> None:
     assert "ccm-orchestrator task retry 3f2a9c1d" in page
     assert "claude --resume" not in page, "the project is not registered any more"
     assert "(no such file)" in shown(task_line(task))
+
+
+def test_a_conversation_that_was_never_kept_is_not_offered() -> None:
+    """Another program than Claude Code has none, nor has an agent that ended before it said anything."""
+    silent = dataclasses.replace(RESULT, transcript_path=None)
+    task = dataclasses.replace(TASK, status=TaskStatus.SUCCEEDED, result=silent)
+    assert "--resume" not in shown(task_report(as_json(task), "/my sample"))
 
 
 def test_a_held_task_says_what_to_mend() -> None:
