@@ -48,6 +48,7 @@ class Heavy(StrEnum):
     KEPT_SERVICES = "ccm_orchestrator.setup.removal:kept_services"
     DATA_OF = "ccm_orchestrator.setup.removal:data_of"
     REQUIRE_NO_DAEMON = "ccm_orchestrator.setup.removal:require_no_daemon"
+    END_TMUX_SERVER = "ccm_orchestrator.setup.removal:end_tmux_server"
     PURGE = "ccm_orchestrator.setup.removal:purge"
     NOTICE_TARGETS = "ccm_orchestrator.wiring.targets:read_targets"
     TELL_OF_FAILED_START = "ccm_orchestrator.wiring.failed_start:tell_as_service"

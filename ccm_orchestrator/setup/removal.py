@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccm_orchestrator.adapters.state_lock import StateLock
-from ccm_orchestrator.errors import InputError, OrchestratorError, StateDirectoryBusy
+from ccm_orchestrator.adapters.tmux.commands import NotConnected
+from ccm_orchestrator.adapters.tmux.config import HOME_WORDS, PANE_OPTION
+from ccm_orchestrator.adapters.tmux.server import run_tmux
+from ccm_orchestrator.errors import InputError, OrchestratorError, StateDirectoryBusy, TmuxMissing
 from ccm_orchestrator.settings import Settings, config_path
 from ccm_orchestrator.setup.services import ServiceManager, service_manager
+from ccm_orchestrator.setup.tmux_checks import ANSWER_S, address_of
 
 MARKS = ("ccm.db", "daemon.lock", "api-token")
 """A state directory has one of them."""
@@ -64,6 +68,25 @@ def require_no_daemon(settings: Settings) -> None:
             return
     except StateDirectoryBusy as error:
         raise OrchestratorError(f"A daemon still runs: end it, then repeat this. {error.message}") from error
+
+
+def end_tmux_server(settings: Settings) -> Sequence[str]:
+    """A sentence where one is there still, which no service kept. That of a daemon that runs stays, and one in which a
+    person has a window. Raises: OrchestratorError when it does not answer."""
+    try:
+        require_no_daemon(settings)
+    except OrchestratorError:
+        return []
+    try:
+        address = address_of(settings)
+        listed = run_tmux(address, ["list-panes", "-a", "-F", f"#{{{PANE_OPTION}}}\t#{{pane_start_command}}"], ANSWER_S)
+        panes = [line.partition("\t") for line in listed.stdout.decode(errors="replace").splitlines()]
+        if any(not run_id and HOME_WORDS not in command for run_id, _, command in panes):
+            return [f"Left the tmux server at {address.socket_path}: somebody has a window of their own in it."]
+        run_tmux(address, ["kill-server"], ANSWER_S)
+    except (NotConnected, TmuxMissing):
+        return []
+    return [f"Ended the tmux server at {address.socket_path}."]
 
 
 def purge(paths: Sequence[Path]) -> list[str]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from ccm_orchestrator.adapters.state_lock import StateLock
+from ccm_orchestrator.demo.sandbox import Sandbox
 from ccm_orchestrator.errors import InputError, OrchestratorError
 from ccm_orchestrator.settings import Settings
 from ccm_orchestrator.setup.removal import data_of, purge, require_no_daemon
 from tests.acceptance.worlds import wait_status, world
+
+
+def tmux_answers(sandbox: Sandbox) -> bool:
+    return subprocess.run(sandbox.tmux("has-session"), env=sandbox.env, capture_output=True).returncode == 0
 
 
 @pytest.mark.claude
@@ -25,6 +31,7 @@ def test_agents_and_data_stay_unless_told_and_then_all_of_it_goes() -> None:
         assert json.loads(told.stdout)["done"] == [] and sandbox.state.exists()
         shown = sandbox.run("uninstall", "--dry-run", "--with-agents", "--purge").stdout
         assert f"Remove {sandbox.state}" in shown and "End 1 agents: ccm-" in shown
+        assert "End the tmux server, unless" in shown
         alone = sandbox.run("uninstall", check=False)
         assert alone.returncode == 2 and "nobody to ask" in alone.stderr
         refused = sandbox.run("uninstall", "--yes", "--purge", check=False)
@@ -32,7 +39,12 @@ def test_agents_and_data_stay_unless_told_and_then_all_of_it_goes() -> None:
         halfway = sandbox.run("uninstall", "--yes", "--purge", "--with-agents", check=False)
         assert halfway.returncode == 1 and "A daemon still runs" in halfway.stderr and sandbox.state.exists()
         sandbox.stop_daemon()
+        subprocess.run(sandbox.tmux("new-window", "-d", "sleep 600"), env=sandbox.env, check=True)
+        kept = sandbox.run("uninstall", "--yes", "--with-agents").stdout
+        assert "Left the tmux server at" in kept and tmux_answers(sandbox)
+        subprocess.run(sandbox.tmux("kill-window", "-t", "{end}"), env=sandbox.env, check=True)
         done = sandbox.run("uninstall", "--yes", "--purge", "--with-agents")
+        assert "Ended the tmux server at" in done.stdout and not tmux_answers(sandbox)
         assert f"Removed {sandbox.state}." in done.stdout
         assert not sandbox.state.exists() and not (sandbox.home / ".config" / "ccm-orchestrator").exists()
         assert sandbox.project.is_dir()

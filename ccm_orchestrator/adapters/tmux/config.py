@@ -15,10 +15,13 @@ RUN_OPTION = "@ccm_run"
 PANE_OPTION = "@ccm_agent"
 """On a pane: the same. A person may split the window or move the pane elsewhere."""
 
+HOME_WORDS = "every agent has a window of its own"
+"""By which the window is known that keeps the session when there is no agent."""
+
 HOME_WINDOW = (
     "/bin/sh",
     "-c",
-    r"trap '' INT QUIT TSTP; printf '\n  ccm-orchestrator: every agent has a window of its own.\n"
+    rf"trap '' INT QUIT TSTP; printf '\n  ccm-orchestrator: {HOME_WORDS}.\n"
     r"  Ctrl-b w chooses one, Ctrl-b d leaves (the agents go on).\n'; exec tail -f /dev/null",
 )
 

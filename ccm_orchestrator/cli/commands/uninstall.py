@@ -45,6 +45,8 @@ class Removal:
         if self.agents:
             what = "End" if self.ends_agents else "Leave running"
             said.append(f"{what} {len(self.agents)} agents: {', '.join(self.agents)}.")
+        if self.ends_agents and not self.services:
+            said.append("End the tmux server, unless somebody has a window of their own in it.")
         return said + [f"Remove {path}, and all that is in it." for path in self.data]
 
 
@@ -112,6 +114,9 @@ async def _carry_out(session: Session, removal: Removal) -> None:
         removal.done += kept.manager.uninstall(removal.ends_agents)
     if removal.data:
         load(Heavy.REQUIRE_NO_DAEMON)(session.settings)
+    if removal.ends_agents:
+        removal.done += load(Heavy.END_TMUX_SERVER)(session.settings)
+    if removal.data:
         removal.done += load(Heavy.PURGE)(removal.data)
 
 
