@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+
+from tests.serving import serving
 
 
 class Receiver(ThreadingHTTPServer):
@@ -38,11 +39,5 @@ class Receiving(BaseHTTPRequestHandler):
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    with tempfile.TemporaryDirectory() as directory, Receiver(Path(directory)) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with tempfile.TemporaryDirectory() as directory, serving(Receiver(Path(directory))) as server:
+        yield server

@@ -6,12 +6,12 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from tests.acceptance.worlds import launches, status, wait_for, wait_status, world
+from tests.serving import answering
 
 HELLO = "[scenario:chat] Hello"
 
@@ -31,15 +31,8 @@ def listener() -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", requests
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(Handler) as port:
+        yield f"http://127.0.0.1:{port}", requests
 
 
 @pytest.mark.claude

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -17,6 +16,7 @@ from ccm_orchestrator.demo.sandbox import free_port
 from ccm_orchestrator.security.doors import TlsFiles
 from tests.certificates import write_certificate
 from tests.command_line import CommandLine, command_line
+from tests.serving import answering
 from tests.signing import ANNA, SHARED, claims, jwk_set, signed
 
 pytestmark = pytest.mark.slow
@@ -36,15 +36,8 @@ class Keys(BaseHTTPRequestHandler):
 
 @contextmanager
 def project() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Keys)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(Keys) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager

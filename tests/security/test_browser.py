@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +19,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from ccm_orchestrator.ports.audit import AuditQuery
 from tests.api_house import API_TOKEN, RUN_A, House, eventually, served
+from tests.serving import answering
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -78,19 +78,6 @@ class Careless(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@contextmanager
-def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 @asynccontextmanager
 async def browser(directory: Path, url: str, hosts: Mapping[str, str]) -> AsyncIterator[None]:
     assert CHROMIUM is not None
@@ -125,7 +112,7 @@ async def attacked(house: House, directory: Path) -> dict[str, dict[str, str]]:
         served(house) as ours,
         serve(echo, "127.0.0.1", 0, select_subprotocol=choose) as sockets,
     ):
-        with http_server(Evil) as evil_port, http_server(Careless) as careless_port:
+        with answering(Evil) as evil_port, answering(Careless) as careless_port:
             socket_port = next(iter(sockets.sockets)).getsockname()[1]
             targets = {
                 "ours": f"http://127.0.0.1:{ours.port}",

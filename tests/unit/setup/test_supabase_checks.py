@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -22,6 +21,7 @@ from ccm_orchestrator.setup import realtime_check
 from ccm_orchestrator.setup.check import Check, Verdict
 from ccm_orchestrator.setup.supabase_checks import supabase as checks_of
 from ccm_orchestrator.wiring import remote
+from tests.serving import answering
 from tests.supabase_http import Caller, sql
 
 LONGEST_S = 15.0
@@ -206,15 +206,8 @@ def website(status: int, body: str = "<html>Welcome</html>", content_type: str =
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(Page) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ import requests
 
 from ccm_orchestrator.telemetry.otlp_session import OtlpSession
 from ccm_orchestrator.telemetry.tracing import exporter
+from tests.serving import serving
 
 
 class Collector(ThreadingHTTPServer):
@@ -46,27 +45,15 @@ class Answers(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@contextmanager
-def collecting(redirect_to: str | None = None) -> Iterator[Collector]:
-    with Collector(redirect_to) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def test_spans_go_nowhere_but_to_the_configured_address() -> None:
-    with collecting() as other, collecting(other.url) as server, OtlpSession() as session:
+    with serving(Collector()) as other, serving(Collector(other.url)) as server, OtlpSession() as session:
         with pytest.raises(requests.RequestException, match="redirect"):
             session.post(server.url, data=b"spans")
         assert (server.asked, other.asked) == (1, 0)
 
 
 def test_an_endless_answer_is_not_read() -> None:
-    with collecting() as server, OtlpSession() as session:
+    with serving(Collector()) as server, OtlpSession() as session:
         began_s = time.monotonic()
         answer = session.post(server.url, data=b"spans", timeout=5)
         assert (answer.status_code, answer.content) == (200, b"")
@@ -74,7 +61,7 @@ def test_an_endless_answer_is_not_read() -> None:
 
 
 def test_the_exporter_posts_by_it() -> None:
-    with collecting() as other, collecting(other.url) as server:
+    with serving(Collector()) as other, serving(Collector(other.url)) as server:
         made: Any = exporter(server.url, {})
         made.export([])
         made.shutdown()
