@@ -146,3 +146,9 @@ async def opened(stack: AsyncExitStack, path: Path) -> Database:
     await database.open()
     stack.push_async_callback(database.close)
     return database
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with AsyncExitStack() as stack:
+        yield await opened(stack, tmp_path / "ccm.db")

@@ -1,8 +1,6 @@
 """What it means to take a task in: all that belongs to it is stored, or nothing is."""
 
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +26,6 @@ from ccm_orchestrator.ports.audit import AuditLog, AuditQuery
 from ccm_orchestrator.ports.beside import Beside
 from ccm_orchestrator.ports.journal import EventStore
 from ccm_orchestrator.ports.tasks import Project, TaskQuery, TaskStore
-from tests.stores import opened
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NEW = NewTask("sample", "Mend it.", profile="", dedup_key="once")
@@ -45,12 +42,6 @@ class Desk:
         """How many tasks, events and entries there are."""
         listed = await self.tasks.list(TaskQuery())
         return len(listed), len(await self.events.read(0)), len(await self.audit.read(AuditQuery()))
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with AsyncExitStack() as stack:
-        yield await opened(stack, tmp_path / "ccm.db")
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -27,7 +25,6 @@ from ccm_orchestrator.ports.beside import Beside
 from ccm_orchestrator.ports.journal import EventStore, Journal
 from tests.conformance.test_acceptance import break_table
 from tests.conformance.test_journal import ASKED, VERDICT
-from tests.stores import opened
 
 
 @dataclass
@@ -76,12 +73,6 @@ CHANGES = [
     pytest.param([add, decide], overrule, "answered_elsewhere", id="overruled"),
     pytest.param([add], close, "expired", id="closed"),
 ]
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with AsyncExitStack() as stack:
-        yield await opened(stack, tmp_path / "ccm.db")
 
 
 @pytest.fixture(params=["memory", "sqlite"])
